@@ -1,0 +1,45 @@
+# The two commands of the README, and what maintainers run. `make` alone lists them.
+
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+SETUP := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run lab test check-data lock clean
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: $(SETUP) ## train a small U-Net in about a minute, score it, draw its masks
+	$(BIN)/carvana train --preset quick --out runs/quick --overwrite
+	$(BIN)/carvana evaluate --weights runs/quick --json runs/quick/scores.json --figure runs/quick/masks.png
+
+lab: $(SETUP) ## open JupyterLab here
+	$(BIN)/jupyter lab
+
+test: $(SETUP) ## run the tests and the style checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
+	$(BIN)/carvana check-data "$(DATA)"
+
+lock: $(SETUP) ## renew requirements.lock from pyproject.toml
+	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--no-header --no-annotate --upgrade -o requirements.lock
+
+clean: ## remove the environment and everything that was built
+	rm -rf .venv build runs
+
+# Made last, so that an installation that was stopped is done again.
+$(SETUP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m uv pip install --quiet --python .venv -r requirements.lock -e .
+	@touch $(SETUP)

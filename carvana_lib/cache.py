@@ -1,0 +1,126 @@
+"""Decode every photo and mask once, into memory-mapped uint8 arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from tqdm.auto import tqdm
+
+from .data import CarvanaDataset, Pair, read_pair, several
+from .errors import CarvanaError
+
+FORMAT = 1
+_BUILDING = ".building-"
+_STALE_SECONDS = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """`$CARVANA_CACHE`, or this system's folder for caches."""
+    return Path(os.environ.get("CARVANA_CACHE") or platformdirs.user_cache_dir("carvana_lib"))
+
+
+def cached_dataset(
+    pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
+) -> CarvanaDataset:
+    """`CarvanaDataset` over decoded arrays; decodes first when this set was never seen at this size."""
+    return CarvanaDataset(pairs, size, load_arrays(pairs, size, folder, progress))
+
+
+def load_arrays(
+    pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, 3) and soft masks (N, H, W), both uint8 and memory-mapped read-only.
+
+    Raises:
+        CarvanaError: a file cannot be used (all are tried first), or the disk is too full.
+    """
+    folder = folder or cache_folder()
+    done = folder / cache_key(pairs, size)
+    if not done.is_dir():
+        _build(pairs, size, folder, done, progress)
+    return np.load(done / "images.npy", mmap_mode="r"), np.load(done / "masks.npy", mmap_mode="r")
+
+
+def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
+    """Name of the cache entry: changes when a source file's name, length or time changes."""
+    files = []
+    for pair in pairs:
+        photo, mask = pair.photo.stat(), pair.mask.stat()
+        files.append((pair.name, photo.st_size, photo.st_mtime_ns, mask.st_size, mask.st_mtime_ns))
+    digest = hashlib.sha256(json.dumps([FORMAT, size, files]).encode()).hexdigest()
+    return f"{size[0]}x{size[1]}-{digest[:16]}"
+
+
+def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Path, progress: bool) -> None:
+    width, height = size
+    need = len(pairs) * width * height * 4
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder))
+    except OSError as error:
+        raise CarvanaError(
+            f"cannot write to {folder} ({error.strerror}): set $CARVANA_CACHE to a folder that can be written"
+        ) from None
+    try:
+        free = shutil.disk_usage(folder).free
+        if need > free:
+            raise CarvanaError(
+                f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
+                f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
+            )
+        _decode_all(pairs, size, building, progress)
+        try:
+            os.rename(building, done)
+        except OSError:
+            # Another process built the same entry meanwhile: the two are alike, keep the first.
+            if not done.is_dir():
+                raise
+    except OSError as error:
+        raise CarvanaError(
+            f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror}): "
+            "free some space there, or set $CARVANA_CACHE to another folder"
+        ) from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, progress: bool) -> None:
+    width, height = size
+    new = np.lib.format.open_memmap
+    images = new(building / "images.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, 3))
+    masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width))
+
+    def decode(index: int) -> str | None:
+        try:
+            images[index], masks[index] = read_pair(pairs[index], size)
+        except CarvanaError as error:
+            return str(error)
+        return None
+
+    # Threads suffice: Pillow lets go of the interpreter while it decodes and resizes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        title = f"Decoding to {width}x{height} ({len(pairs) * width * height * 4 / 1e9:.2f} GB, once)"
+        results = tqdm(pool.map(decode, range(len(pairs))), title, len(pairs), unit="photo", disable=not progress)
+        faults = [fault for fault in results if fault]
+    if faults:
+        raise CarvanaError(several(faults))
+    images.flush()
+    masks.flush()
+
+
+def _remove_stale(folder: Path) -> None:
+    """Drop what builds that were killed left behind; a living build is younger than a day."""
+    for left in folder.glob(f"{_BUILDING}*"):
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,147 @@
+"""Weights, checkpoints and run folders: written beside, then renamed; read without running code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from .config import TrainConfig
+from .errors import CarvanaError
+from .unet import UNet
+
+BEST_WEIGHTS = "best.safetensors"
+LAST_CHECKPOINT = "last.pt"
+CONFIG = "config.json"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: `path` is whole at any moment.
+
+    Raises:
+        CarvanaError: the file cannot be written (disk full, no permission). The old one stays.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner reads; weights are for sharing.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise CarvanaError(f"cannot write {path} ({error}): free some space or choose another --out") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
+    """Weights of `model` as .safetensors, with `config` and `notes` in its metadata."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {"config": config.to_json(), **notes}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def weights_file(path: str | Path) -> Path:
+    """The .safetensors file itself, or the best weights of a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / BEST_WEIGHTS
+        if not path.exists():
+            raise CarvanaError(f"{path.parent} holds no {BEST_WEIGHTS}: train for an epoch first, or name another run")
+    if not path.exists():
+        raise CarvanaError(f"no weights {path}: check the path, or train with `carvana train`")
+    return path
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UNet, TrainConfig]:
+    """The trained U-Net, ready to predict, and the settings it was trained with.
+
+    Args:
+        path: a .safetensors file, or a run folder.
+
+    Raises:
+        CarvanaError: no such file, not weights, or not weights of a U-Net of its own config.
+    """
+    path = weights_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
+    if "config" not in metadata:
+        raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
+    config = TrainConfig.from_json(metadata["config"], path)
+    model = config.build_model()
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CarvanaError(f"{path} does not fit the net of its own config ({reason}): get the file again") from None
+    return model.to(device).eval(), config
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """All that training needs to go on; see `training.fit`."""
+    write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU. Raises CarvanaError if it is not usable."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CarvanaError(f"no checkpoint {path}: nothing to resume; train without --resume") from None
+    except Exception as error:
+        # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CarvanaError(f"{path} is damaged ({reason}): remove the run folder and train again") from None
+
+
+def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint to go on from, or None for a new run in an empty folder.
+
+    Raises:
+        CarvanaError: `out` is in use and not to be resumed, or holds a run with other settings.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not resume:
+        raise CarvanaError(
+            f"{out} exists: --resume goes on with it, --overwrite trains anew, --out names another folder"
+        )
+    if not (out / CONFIG).exists():
+        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
+    if TrainConfig.from_json((out / CONFIG).read_text(), out / CONFIG) != config:
+        raise CarvanaError(
+            f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
+        )
+    return load_checkpoint(out / LAST_CHECKPOINT) if (out / LAST_CHECKPOINT).exists() else None
+
+
+def remove_run(out: Path) -> None:
+    """Delete a run folder, and only a run folder."""
+    if out.exists():
+        if not (out / CONFIG).exists():
+            raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
+        shutil.rmtree(out)

@@ -1,0 +1,219 @@
+"""The `carvana` command: train, evaluate, predict, check-data.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+from .config import PRESETS, TrainConfig, preset
+from .errors import CarvanaError
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but a wrong call is answered in one line."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.command(options)
+    except CarvanaError as error:
+        if options.debug:
+            raise
+        print(f"carvana: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"\ncarvana: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no message"
+        print(
+            f"carvana: unexpected {type(error).__name__} ({reason}): run again with --debug to see where",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser("carvana", description="U-Net on the Carvana car-masking data.")
+    shared = OneLineParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    data = OneLineParser(add_help=False)
+    data.add_argument(
+        "--data",
+        type=Path,
+        help="folder that holds train/ and train_masks/ (default: $CARVANA_DATA, data/carvana, data/sample)",
+    )
+    weights = OneLineParser(add_help=False)
+    weights.add_argument("--weights", type=Path, required=True, help=".safetensors file or run folder")
+    weights.add_argument("--threshold", type=_probability, default=0.5, help="probability above which a pixel is car")
+    weights.add_argument("--tta", action="store_true", help="average with the mirrored photo")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train", parents=[shared, data], help="train a U-Net", argument_default=argparse.SUPPRESS
+    )
+    train.add_argument("--preset", choices=PRESETS, default="small", help="settings to start from (default: small)")
+    train.add_argument("--out", type=Path, default=None, help="run folder (default: runs/PRESET)")
+    again = train.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
+    again.add_argument("--overwrite", action="store_true", default=False, help="train anew over the run in --out")
+    _add_settings(
+        train.add_argument_group("settings, each overriding the preset's (carvana_lib/config.py explains them)")
+    )
+    train.set_defaults(command=run_train, data=None, debug=False, parser=train)
+
+    evaluate = commands.add_parser("evaluate", parents=[shared, data, weights], help="score weights on held-out cars")
+    evaluate.add_argument("--fold", type=_fold, default="1", help="0 to 9, or all (default: 1, validation)")
+    evaluate.add_argument("--batch-size", type=_count, default=16, help="changes speed, not scores")
+    evaluate.add_argument("--json", type=Path, help="write the scores here, and a CSV row a photo beside it")
+    evaluate.add_argument("--figure", type=Path, help="write a picture of the best and worst masks here")
+    evaluate.set_defaults(command=run_evaluate)
+
+    predict = commands.add_parser("predict", parents=[shared, weights], help="masks for photos")
+    predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
+    predict.set_defaults(command=run_predict)
+
+    check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
+    check.add_argument("root", type=Path, metavar="ROOT")
+    check.set_defaults(command=run_check)
+    return parser
+
+
+def run_train(options: argparse.Namespace) -> int:
+    from .checkpoint import remove_run
+    from .data import find_data
+    from .training import fit
+
+    out = options.out or Path("runs") / options.preset
+    saved = out / "config.json"
+    given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
+    try:
+        config = preset(options.preset, **given)
+    except CarvanaError as error:
+        options.parser.error(str(error))
+    if options.resume and saved.exists() and not given:
+        config = TrainConfig.from_json(saved.read_text(), saved)
+    root = find_data(options.data)
+    if options.overwrite:
+        remove_run(out)
+    history = fit(config, root, out, resume=options.resume)
+    best = max(history, key=lambda row: row["dice"])
+    print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")
+    print(f"Next: carvana evaluate --weights {out} --data {root}")
+    return 0
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    from .cache import cached_dataset
+    from .checkpoint import load_model
+    from .data import TRAINING_FOLDS, find_data, list_pairs
+    from .devices import best_device
+    from .evaluation import baselines, evaluate, table, write_json
+
+    model, config = load_model(options.weights, best_device())
+    root = find_data(options.data)
+    dataset = cached_dataset(list_pairs(root, options.fold), config.size)
+    training = [pair for pair in list_pairs(root) if pair.fold in TRAINING_FOLDS]
+    result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
+    rows = baselines(cached_dataset(training, config.size) if training else None, dataset)
+    summary = result.summary()
+    print(table(summary, rows))
+    if options.json:
+        settings = {
+            "weights": str(options.weights),
+            "fold": list(options.fold),
+            "threshold": options.threshold,
+            "tta": options.tta,
+            "size": config.size,
+        }
+        write_json(options.json, {**summary, **settings, "baselines": rows})
+        result.write_rows(options.json.with_suffix(".csv"))
+        print(f"Scores: {options.json}; a row a photo: {options.json.with_suffix('.csv')}")
+    if options.figure:
+        from .plotting import plot_extremes, save_figure
+
+        save_figure(plot_extremes(model, dataset, result, threshold=options.threshold), options.figure)
+        print(f"Best and worst masks: {options.figure}")
+    return 0
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    from .checkpoint import load_model
+    from .devices import best_device
+    from .prediction import predict_files
+
+    model, config = load_model(options.weights, best_device())
+    for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
+        print(mask)
+    return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from .doctor import check_data
+
+    pairs, faults = check_data(options.root)
+    for fault in faults:
+        print(fault)
+    cars = len({pair.car for pair in pairs})
+    print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
+    return 1 if faults else 0
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    """One option for each field of TrainConfig."""
+    for name, kind in typing.get_type_hints(TrainConfig).items():
+        flag = "--" + name.replace("_", "-")
+        if kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction)
+        elif kind == tuple[int, int]:
+            group.add_argument(flag, type=_size, metavar="WxH")
+        elif kind in (int, float):
+            group.add_argument(flag, type=kind, metavar="N")
+        else:
+            group.add_argument(flag, type=lambda text: None if text == "none" else text, metavar="NAME")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 240x160")
+    return int(width), int(height)
+
+
+def _fold(text: str) -> tuple[int, ...]:
+    if text == "all":
+        return tuple(range(10))
+    if text not in tuple("0123456789"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fold: 0 to 9, or all")
+    return (int(text),)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+    return value

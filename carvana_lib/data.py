@@ -1,0 +1,314 @@
+"""Find the Carvana photos, split them by car, and read photo and mask pairs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch.utils.data import Dataset
+
+from .errors import CarvanaError
+
+TEST_FOLD = 0
+VALIDATION_FOLD = 1
+TRAINING_FOLDS = tuple(range(2, 10))
+
+PHOTO_FOLDERS = ("train", "train_hq")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+MASK_SUFFIXES = (".gif", ".png")
+KAGGLE_INPUT = Path("/kaggle/input/carvana-image-masking-challenge")
+HOW_TO_GET_DATA = (
+    "download https://www.kaggle.com/c/carvana-image-masking-challenge/data, unpack train.zip and "
+    "train_masks.zip into one folder and name it with --data FOLDER or $CARVANA_DATA"
+)
+_NAME = re.compile(r"(?P<car>[0-9a-f]{12})_(?P<view>\d\d)")
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photo and its mask. `name` is `<car>_<view>`, as in Kaggle's files."""
+
+    name: str
+    photo: Path
+    mask: Path
+
+    @property
+    def car(self) -> str:
+        return self.name[:12]
+
+    @property
+    def view(self) -> int:
+        return int(self.name[13:15])
+
+    @property
+    def fold(self) -> int:
+        return car_fold(self.car)
+
+
+def car_fold(car: str) -> int:
+    """Fold 0..9 of a car. It depends on the car alone, so adding cars never moves one."""
+    return int(car, 16) % 10
+
+
+def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
+    """Folder that holds the photos; prints one line saying which, and how much is in it.
+
+    Looked for in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`,
+    `data/sample`. A folder that was named (the first two) is never passed over for another.
+
+    Raises:
+        CarvanaError: the named folder is unusable, or there are no data anywhere.
+    """
+    if root is not None:
+        found, why = Path(root), "as asked"
+    elif os.environ.get("CARVANA_DATA"):
+        found, why = Path(os.environ["CARVANA_DATA"]), "from $CARVANA_DATA"
+    else:
+        here = Path(__file__).resolve().parent.parent
+        places = [KAGGLE_INPUT, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
+        found = next((place for place in places if place.is_dir()), None)
+        if found is None:
+            raise CarvanaError(f"no Carvana data found: {HOW_TO_GET_DATA}")
+        why = "found here"
+    pairs = list_pairs(found)
+    if not quiet:
+        print(f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos", file=sys.stderr)
+    return found
+
+
+def photo_folder(root: Path) -> Path:
+    """`root/train`, or `root/train_hq`. Raises CarvanaError, with the cure, when neither is there."""
+    if not root.exists():
+        raise CarvanaError(f"no folder {root}: check the path, or {HOW_TO_GET_DATA}")
+    if not root.is_dir():
+        cure = "unpack it and name the folder" if root.suffix == ".zip" else "name the folder that holds train/"
+        raise CarvanaError(f"{root} is a file: {cure}")
+    for folder in PHOTO_FOLDERS:
+        if (root / folder).is_dir():
+            return root / folder
+    for folder in PHOTO_FOLDERS:
+        if (root / f"{folder}.zip").exists():
+            raise CarvanaError(f"{root / folder}.zip is still packed: unzip it in {root}")
+    raise CarvanaError(f"{root} holds no train/ folder: name the folder that holds train/ and train_masks/")
+
+
+def mask_folder(root: Path, photos: Path) -> Path:
+    """The masks' folder beside `photos`; one mask set serves train/ and train_hq/."""
+    folder = root / "train_masks"
+    if folder.is_dir():
+        return folder
+    if (root / "train_masks.zip").exists():
+        raise CarvanaError(f"{root / 'train_masks.zip'} is still packed: unzip it in {root}")
+    raise CarvanaError(f"{root} holds no train_masks/ folder: the masks of {photos} belong there")
+
+
+def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pair]:
+    """Every photo with its mask, sorted by name; only the cars of `folds` if given.
+
+    File names are read, files are not opened: `read_photo` and `read_mask` find broken ones.
+
+    Raises:
+        CarvanaError: no folder, no photos, a wrong name, a photo without a mask.
+    """
+    pairs, faults = scan(root)
+    if faults:
+        raise CarvanaError(several(faults))
+    if folds is None:
+        return pairs
+    wanted = set(folds)
+    chosen = [pair for pair in pairs if pair.fold in wanted]
+    if not chosen:
+        there = sorted({pair.fold for pair in pairs})
+        raise CarvanaError(f"{root} holds no cars of fold {sorted(wanted)}, only of {there}: add such cars")
+    return chosen
+
+
+def scan(root: str | Path) -> tuple[list[Pair], list[str]]:
+    """The usable pairs of a data folder by name, and a line for each photo that is not one of a pair.
+
+    Raises:
+        CarvanaError: the folders or the photos are not there at all.
+    """
+    root = Path(root)
+    photos = photo_folder(root)
+    masks = mask_folder(root, photos)
+    mask_names = {entry.name for entry in os.scandir(masks)}
+    names = sorted(e.name for e in os.scandir(photos) if e.name.lower().endswith(PHOTO_SUFFIXES) and e.name[0] != ".")
+    if not names:
+        cure = (
+            f"unzip {photos}.zip there"
+            if photos.with_suffix(".zip").exists()
+            else "put the <car>_<view>.jpg files there"
+        )
+        raise CarvanaError(f"{photos} holds no photos: {cure}")
+    pairs: dict[str, Pair] = {}
+    faults = []
+    for file_name in names:
+        photo, name = photos / file_name, Path(file_name).stem
+        mask = next((m for suffix in MASK_SUFFIXES if (m := f"{name}_mask{suffix}") in mask_names), None)
+        if not _NAME.fullmatch(name):
+            faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: rename or remove it")
+        elif name in pairs:
+            faults.append(f"{photo} and {pairs[name].photo.name} are the same view of the same car: remove one")
+        elif mask is None:
+            faults.append(f"{photo} has no mask: add {masks / name}_mask.gif or remove the photo")
+        else:
+            pairs[name] = Pair(name, photo, masks / mask)
+    return list(pairs.values()), faults
+
+
+def several(faults: Sequence[str]) -> str:
+    """The first fault, and how to see the others if there are any."""
+    more = len(faults) - 1
+    return faults[0] + (f" (and {more} more faults: `carvana check-data` lists them)" if more else "")
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """`PIL.Image.open` with its failures in words (CarvanaError)."""
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise CarvanaError(f"no file {path}: check the path") from None
+    except UnidentifiedImageError:
+        raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CarvanaError(f"{path} cannot be read ({error}): replace or remove it") from None
+
+
+def displayed_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
+    turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    return image.size[::-1] if turned else image.size
+
+
+def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Photo as uint8 RGB (height, width, 3), turned as its EXIF says.
+
+    Args:
+        path: JPEG, PNG or anything else Pillow reads, in any colour mode.
+        size: (width, height) to average down to; None keeps the photo's own.
+
+    Raises:
+        CarvanaError: not an image, truncated, or too big to be a photo.
+    """
+    with open_image(path) as image:
+        try:
+            if size is not None:
+                # JPEG decodes at 1/2, 1/4 or 1/8 size for less work; the rest is averaged below.
+                turned = displayed_size(image) != image.size
+                image.draft("RGB", size[::-1] if turned else size)
+            image = _to_rgb(ImageOps.exif_transpose(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+        # Averaging (BOX) twice is averaging once, so photos stored at half size look the same.
+        return np.asarray(image if size is None else image.resize(size, Image.Resampling.BOX))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut 16-bit greys off at 255 instead of scaling them.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def read_mask(
+    path: str | Path, size: tuple[int, int] | None = None, photo_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Mask at its own size as bool (height, width), or averaged down to `size` as uint8.
+
+    An averaged value is 255 times the share of the pixel that is car: a soft target.
+
+    Args:
+        path: GIF or PNG whose pixels hold two values, 0 for background.
+        size: (width, height) to average down to; None keeps the mask's own.
+        photo_size: (width, height) the mask must have.
+
+    Raises:
+        CarvanaError: not an image, truncated, not two-valued, or not `photo_size`.
+    """
+    with open_image(path) as image:
+        if photo_size is not None and image.size != photo_size:
+            here, there = ("{}x{}".format(*s) for s in (image.size, photo_size))
+            raise CarvanaError(
+                f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
+            )
+        try:
+            grey = image.convert("L")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+    values = [value for value, count in enumerate(grey.histogram()) if count]
+    if len(set(values) | {0}) > 2:
+        raise CarvanaError(
+            f"{path} is not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
+            "a mask holds 0 for background and one other value for car; threshold it"
+        )
+    mask = np.asarray(grey) > 0
+    if size is None:
+        return mask
+    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+    return np.asarray(soft)
+
+
+def read_pair(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Photo (H, W, 3) and soft mask (H, W), both uint8 at `size` = (width, height)."""
+    with open_image(pair.photo) as image:
+        photo_size = displayed_size(image)
+    return read_photo(pair.photo, size), read_mask(pair.mask, size, photo_size)
+
+
+class CarvanaDataset(Dataset):
+    """Photos and soft masks at one size.
+
+    `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1].
+    `dataset.batch(indices)` is the same for many photos at once with uint8 masks in 0..255, so
+    that bytes stay small until they are on the device.
+
+    Args:
+        pairs: what `list_pairs` gave.
+        size: (width, height) in pixels.
+        arrays: decoded images (N, H, W, 3) and masks (N, H, W), as `cache.load_arrays` gives them;
+            without them every photo is decoded when asked for.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        size: tuple[int, int] = (240, 160),
+        arrays: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.pairs = list(pairs)
+        self.size = size
+        self.arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, masks = self.batch([range(len(self))[index]])
+        return images[0], masks[0].float() / 255
+
+    def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory."""
+        if self.arrays is not None:
+            images, masks = self.arrays[0][indices], self.arrays[1][indices]
+        else:
+            images, masks = map(np.stack, zip(*(read_pair(self.pairs[i], self.size) for i in indices), strict=True))
+        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
+
+    def masks(self) -> np.ndarray:
+        """All soft masks, uint8 (N, H, W) in 0..255."""
+        if self.arrays is not None:
+            return self.arrays[1]
+        return np.stack([read_mask(pair.mask, self.size) for pair in self.pairs])
+
+    def native_mask(self, index: int) -> np.ndarray:
+        """The mask as it is on disk: bool (height, width)."""
+        return read_mask(self.pairs[index].mask)

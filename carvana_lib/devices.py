@@ -1,0 +1,41 @@
+"""Which device and precision to use."""
+
+from __future__ import annotations
+
+import typing
+
+import torch
+
+if typing.TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from .config import TrainConfig
+
+
+def best_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_precision(precision: str, device: torch.device) -> str:
+    """What a config's precision means on `device`, in accelerate's words: "no", "bf16" or "fp16"."""
+    if precision != "auto":
+        return "no" if precision == "float32" else precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    # Without these instructions bf16 works on a CPU too, but slower than float32.
+    has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return "bf16" if device.type == "cpu" and has_bf16() else "no"
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """The `accelerate.Accelerator` for this machine and `config`."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+
+    precision = pick_precision(config.precision, PartialState().device)
+    # accelerate remembers the precision of the last run; a notebook may train again in another one.
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=config.accumulate)

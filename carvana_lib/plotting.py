@@ -1,0 +1,78 @@
+"""Pictures: overlays as arrays, figures with matplotlib. Colours are Okabe and Ito's, safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from torch import nn
+
+from .data import CarvanaDataset, read_photo
+from .evaluation import Evaluation
+from .metrics import boundary
+from .prediction import predict_array
+
+BLUE, ORANGE, GREEN = (0, 114, 178), (230, 159, 0), (0, 158, 115)
+
+
+def tint(photo: np.ndarray, where: np.ndarray, colour: tuple[int, int, int], opacity: float) -> np.ndarray:
+    """Photo uint8 (H, W, 3) with `colour` laid over the True pixels of `where` (H, W)."""
+    out = photo.copy()
+    out[where] = np.round((1 - opacity) * photo[where] + opacity * np.array(colour)).astype(np.uint8)
+    return out
+
+
+def overlay(photo: np.ndarray, mask: np.ndarray, opacity: float = 0.45) -> np.ndarray:
+    """The masked car tinted blue with an orange outline: uint8 (H, W, 3)."""
+    outlined = tint(tint(photo, mask, BLUE, opacity), boundary(mask), ORANGE, 1.0)
+    return outlined
+
+
+def error_map(photo: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Grey photo, uint8 (H, W, 3): car pixels that were missed in blue, extra ones in orange."""
+    grey = np.repeat(photo.mean(2, keepdims=True), 3, axis=2).astype(np.uint8) // 2 + 96
+    return tint(tint(grey, target & ~prediction, BLUE, 1.0), prediction & ~target, ORANGE, 1.0)
+
+
+def plot_extremes(
+    model: nn.Module, dataset: CarvanaDataset, evaluation: Evaluation, count: int = 3, threshold: float = 0.5
+) -> Figure:
+    """The photos with the highest and the lowest Dice: mask above, errors below."""
+    order = np.argsort(evaluation.dice)[::-1]
+    count = min(count, len(order) // 2 or 1)
+    chosen = [*order[:count], *order[len(order) - count :]][: len(order)]
+    figure, axes = plt.subplots(2, len(chosen), figsize=(3 * len(chosen), 4.8), squeeze=False, layout="constrained")
+    for column, index in enumerate(chosen):
+        photo, target = read_photo(dataset.pairs[index].photo), dataset.native_mask(index)
+        mask = predict_array(model, photo, dataset.size) > threshold
+        kind = "best" if column < count else "worst"
+        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[index]:.4f}\n{dataset.pairs[index].name}", fontsize=9)
+        axes[0, column].imshow(overlay(photo, mask))
+        axes[1, column].imshow(error_map(photo, mask, target))
+    for axis in axes.flat:
+        axis.set_xticks([]), axis.set_yticks([])
+    axes[0, 0].set_ylabel("predicted mask")
+    axes[1, 0].set_ylabel("missed (blue), extra (orange)")
+    figure.suptitle("The best and the worst masks")
+    return figure
+
+
+def plot_history(history: Sequence[dict[str, float]]) -> Figure:
+    """Loss and validation Dice after each epoch, side by side."""
+    epochs = [row["epoch"] for row in history]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, name, colour in ((axes[0], "loss", BLUE), (axes[1], "dice", ORANGE)):
+        axis.plot(epochs, [row[name] for row in history], marker="o", color=np.array(colour) / 255)
+        axis.set(title={"loss": "Training loss", "dice": "Validation Dice"}[name], xlabel="epoch", ylabel=name)
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` as PNG and close it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

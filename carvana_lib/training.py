@@ -1,0 +1,324 @@
+"""Train a U-Net: one loop over `accelerate`, checkpoints that resume to the bit."""
+
+from __future__ import annotations
+
+import csv
+import math
+import threading
+import time
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from .cache import cached_dataset
+from .checkpoint import (
+    BEST_WEIGHTS,
+    CONFIG,
+    LAST_CHECKPOINT,
+    prepare_run,
+    save_checkpoint,
+    save_weights,
+    write_atomically,
+)
+from .config import TrainConfig
+from .data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
+from .devices import make_accelerator
+from .errors import CarvanaError
+from .evaluation import Evaluation, evaluate
+from .losses import LOSSES
+from .metrics import accuracy, dice, iou
+from .optimizers import average_weights, make_optimizer, make_schedule
+from .signals import stop_on_signal
+from .transforms import Augment, normalise
+
+if typing.TYPE_CHECKING:
+    from accelerate import Accelerator
+
+History = list[dict[str, float]]
+METRICS = "metrics.csv"
+_SEED_STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
+
+
+def fit(
+    config: TrainConfig,
+    root: str | Path,
+    out: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train on the training folds of `root`, validate on its validation fold, fill the run folder.
+
+    The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume),
+    best.safetensors (weights of the epoch with the highest validation Dice; the averaged weights if
+    `ema_decay` is set) and TensorBoard curves. Same seed and same CPU give the same weights, also
+    when training was stopped on the way and resumed.
+
+    Args:
+        out: run folder; new or empty unless `resume`.
+        resume: go on from last.pt, if there is one.
+        on_epoch: called with the history after each epoch, to draw a live curve for instance.
+
+    Returns:
+        One dict an epoch: epoch, learning_rate, loss, dice, accuracy, iou, seconds, images_per_second.
+
+    Raises:
+        CarvanaError: unusable data (before training starts), a run that exists, a loss that is not
+            finite (the last good checkpoint and weights stay).
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
+    """
+    out = Path(out)
+    checkpoint = prepare_run(out, config, resume)
+    train, validation = open_datasets(config, root, progress)
+    run = Run(config, make_accelerator(config), len(train))
+    main, progress = run.accelerator.is_main_process, progress and run.accelerator.is_main_process
+    if checkpoint is not None:
+        run.restore(checkpoint)
+    elif main:
+        write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
+    with stop_on_signal() as stopped:
+        while run.epoch < config.epochs:
+            speed = train_epoch(run, train, out, stopped, progress)
+            run.finish_epoch(run.validate(validation, progress), speed)
+            if main:
+                run.write_epoch(out)
+            if progress:
+                tqdm.write(_epoch_line(run.history[-1], run.best_dice))
+            if on_epoch is not None:
+                on_epoch(run.history)
+    return run.history
+
+
+def train_epoch(
+    run: Run, train: CarvanaDataset, out: Path, stopped: threading.Event, progress: bool
+) -> dict[str, float]:
+    """The steps that are left of an epoch; returns its seconds and photos a second."""
+    config = run.config
+    order = epoch_order(len(train), config.seed, run.epoch)
+    began, first_step, unchecked = time.perf_counter(), run.step, []
+    saved = began
+    title = f"Epoch {run.epoch + 1}/{config.epochs}"
+    with tqdm(total=run.steps_per_epoch, initial=run.step, desc=title, unit="step", disable=not progress) as bar:
+        while run.step < run.steps_per_epoch:
+            unchecked.append(run.train_step(train, order))
+            bar.update()
+            if not (run.at_look or (stopped.is_set() and run.accelerator.num_processes == 1)):
+                continue
+            run.check_losses(unchecked, out)
+            unchecked = []
+            rate = (run.step - first_step) * run.batch_size / (time.perf_counter() - began)
+            left = (run.total_steps - run.steps_done) * run.batch_size / rate / 60
+            bar.set_postfix_str(f"loss {run.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left")
+            if run.any_process(stopped.is_set()):
+                run.save(out)
+                raise KeyboardInterrupt(
+                    f"stopped at epoch {run.epoch + 1}, step {run.step}; saved: --resume goes on from there"
+                )
+            if time.perf_counter() - saved > 60 * config.checkpoint_minutes:
+                run.save(out)
+                saved = time.perf_counter()
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "images_per_second": (run.step - first_step) * run.batch_size / seconds}
+
+
+class Run:
+    """Everything that changes while training, and how one step changes it."""
+
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, photos: int) -> None:
+        parts = accelerator.num_processes * config.accumulate
+        self.batch_size = min(config.batch_size, photos // parts * parts)
+        if config.batch_size % parts or self.batch_size == 0:
+            raise CarvanaError(
+                f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
+                f"{accelerator.num_processes} x {config.accumulate}: choose a multiple of {parts}"
+            )
+        self.config, self.accelerator = config, accelerator
+        # Photos that do not fill a last batch are left out; every epoch draws others.
+        self.steps_per_epoch = photos // self.batch_size
+        self.total_steps = config.epochs * self.steps_per_epoch
+        torch.manual_seed(config.seed)
+        self.model = config.build_model().to(accelerator.device)
+        if config.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
+        optimizer = make_optimizer(self.model, config)
+        self.schedule = make_schedule(optimizer, config, self.total_steps)
+        compiled = torch.compile(self.model) if config.compile else self.model
+        # From here on accelerate runs the forward pass in the chosen precision, over all processes.
+        self.forward, self.optimizer = accelerator.prepare(compiled, optimizer)
+        self.loss_function = LOSSES[config.loss]
+        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour)
+        self.epoch = self.step = 0
+        self.loss_sum, self.best_dice = 0.0, -1.0
+        self.history: History = []
+
+    @property
+    def steps_done(self) -> int:
+        return self.epoch * self.steps_per_epoch + self.step
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss_sum / max(1, self.step)
+
+    @property
+    def at_look(self) -> bool:
+        """Whether the loss is looked at now; in between, nothing waits for the device."""
+        return self.step % self.config.log_every == 0 or self.step == self.steps_per_epoch
+
+    def train_step(self, train: CarvanaDataset, order: torch.Tensor) -> tuple[list[str], torch.Tensor]:
+        """One optimizer step; returns the batch's photo names and its loss, still on the device."""
+        config, accelerator = self.config, self.accelerator
+        self.forward.train()
+        indices = order[self.step * self.batch_size :][: self.batch_size]
+        # The random numbers depend on seed and step alone: they are the same after a resume and for
+        # any number of processes, and no generator needs saving.
+        generator = torch.Generator().manual_seed(config.seed * _SEED_STRIDE + self.steps_done)
+        draws = torch.rand((len(indices), 8), generator=generator)
+        mine = slice(accelerator.process_index, None, accelerator.num_processes)
+        losses = []
+        for chosen, numbers in zip(
+            indices[mine].tensor_split(config.accumulate), draws[mine].tensor_split(config.accumulate), strict=True
+        ):
+            batch = (part.to(accelerator.device, non_blocking=True) for part in train.batch(chosen.tolist()))
+            images, masks = (part.float() / 255 for part in batch)
+            if not config.soft_masks:
+                masks = (masks > 0.5).float()
+            images, masks = self.augment.apply(images, masks, numbers.to(accelerator.device))
+            inputs = normalise(images)
+            if config.channels_last:
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            with accelerator.accumulate(self.forward):
+                loss = self.loss_function(self.forward(inputs), masks)
+                accelerator.backward(loss)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss.detach())
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        return [train.pairs[i].name for i in indices.tolist()], torch.stack(losses).mean()
+
+    def check_losses(self, steps: list[tuple[list[str], torch.Tensor]], out: Path) -> None:
+        """Add up the losses since the last look; CarvanaError with the photos of the first bad one."""
+        losses = self.accelerator.reduce(torch.stack([loss for _, loss in steps]), "mean").tolist()
+        for (names, _), loss in zip(steps, losses, strict=True):
+            if not math.isfinite(loss):
+                raise CarvanaError(
+                    f"the loss became {loss} in epoch {self.epoch + 1} on the photos {' '.join(names)}: look at those "
+                    f"files, or lower learning_rate; the last good state is kept in {out}"
+                )
+        self.loss_sum += sum(losses)
+
+    def any_process(self, flag: bool) -> bool:
+        """Whether `flag` is set in any process, so that all of them stop at the same step."""
+        return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum"))
+
+    def trained_model(self) -> nn.Module:
+        """The net to validate and keep, in float32: the averaged weights if there are any."""
+        source = self.model if self.average is None else self.average.module
+        model = self.config.build_model().to(self.accelerator.device)
+        model.load_state_dict(source.state_dict())
+        return model.eval()
+
+    def validate(self, validation: CarvanaDataset, progress: bool) -> Evaluation:
+        """Every photo of `validation` scored once, whatever the number of processes."""
+        accelerator = self.accelerator
+        mine = range(accelerator.process_index, len(validation), accelerator.num_processes)
+        part = evaluate(self.trained_model(), validation, outlines=False, indices=mine, progress=progress)
+        counts = torch.zeros(len(validation), 4, dtype=torch.int64, device=accelerator.device)
+        counts[list(mine)] = part.counts.to(accelerator.device)
+        counts = accelerator.reduce(counts, "sum").cpu()
+        return Evaluation([pair.name for pair in validation.pairs], counts, part.boundary_errors)
+
+    def finish_epoch(self, scores: Evaluation, speed: dict[str, float]) -> None:
+        """Add the epoch to the history and go to the start of the next one."""
+        counts = scores.counts
+        values = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
+        rate = self.schedule.get_last_lr()[0]
+        self.history.append({"epoch": self.epoch + 1, "learning_rate": rate, "loss": self.mean_loss, **values, **speed})
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+
+    def write_epoch(self, out: Path) -> None:
+        """The weights if they are the best, then metrics.csv and curves, and last the checkpoint."""
+        row = self.history[-1]
+        if row["dice"] > self.best_dice:
+            self.best_dice = row["dice"]
+            save_weights(
+                out / BEST_WEIGHTS, self.trained_model(), self.config, epoch=str(row["epoch"]), dice=str(row["dice"])
+            )
+        write_atomically(out / METRICS, self._write_history)
+        _write_curves(out / "tensorboard", row)
+        self.save(out)
+
+    def _write_history(self, path: Path) -> None:
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.history[0].keys())
+            writer.writeheader()
+            writer.writerows(self.history)
+
+    def save(self, out: Path) -> None:
+        """Write last.pt; only the first process does."""
+        if self.accelerator.is_main_process:
+            parts = {name: part.state_dict() for name, part in self._parts().items()}
+            position = {"epoch": self.epoch, "step": self.step, "steps_per_epoch": self.steps_per_epoch}
+            totals = {"loss_sum": self.loss_sum, "best_dice": self.best_dice, "history": self.history}
+            save_checkpoint(out / LAST_CHECKPOINT, {"parts": parts, **position, **totals})
+
+    def restore(self, state: dict[str, typing.Any]) -> None:
+        """Go back to what `save` wrote."""
+        if state["steps_per_epoch"] != self.steps_per_epoch:
+            raise CarvanaError("the training photos are not those the run started with: restore them, or train anew")
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.loss_sum, self.best_dice, self.history = state["loss_sum"], state["best_dice"], state["history"]
+
+    def _parts(self) -> dict[str, typing.Any]:
+        parts = {
+            "model": self.model,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.accelerator.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def open_datasets(
+    config: TrainConfig, root: str | Path, progress: bool = True
+) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
+    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    return cached_dataset(train, config.size, progress=progress), cached_dataset(
+        validation, config.size, progress=progress
+    )
+
+
+def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order of the training photos in an epoch, from seed and epoch alone: int64 (photos,)."""
+    return torch.randperm(photos, generator=torch.Generator().manual_seed(seed * _SEED_STRIDE + epoch))
+
+
+def _write_curves(folder: Path, row: dict[str, float]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    # purge_step hides what an earlier run wrote for this epoch before it was stopped.
+    with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
+        for name, value in row.items():
+            curves.add_scalar(name, value, int(row["epoch"]))
+
+
+def _epoch_line(row: dict[str, float], best: float) -> str:
+    mark = " (best so far)" if row["dice"] >= best else ""
+    return (
+        f"Epoch {row['epoch']:.0f}: loss {row['loss']:.4f}, validation Dice {row['dice']:.4f}{mark}, "
+        f"accuracy {row['accuracy']:.4f}, {row['images_per_second']:.1f} img/s"
+    )

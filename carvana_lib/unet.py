@@ -1,0 +1,147 @@
+"""U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597, Figure 1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3x3 convolutions, each followed by batch norm (if asked for) and ReLU.
+
+    (N, in_channels, H, W) -> (N, out_channels, H, W); H and W are 4 smaller with `padding="valid"`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str | None, padding: str) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_channels, out_channels):
+            # A bias before batch norm would be subtracted again by it.
+            layers.append(nn.Conv2d(channels, out_channels, 3, padding=padding, bias=norm is None))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class Up(nn.Module):
+    """Double the size and halve the channels, set beside the skip connection, then DoubleConv.
+
+    `deep` (N, 2C, H, W) and `skip` (N, C, at least 2H, at least 2W) -> (N, C, 2H, 2W).
+    """
+
+    def __init__(self, channels: int, up: str, norm: str | None, padding: str) -> None:
+        super().__init__()
+        if up == "transpose":
+            self.up: nn.Module = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
+        else:
+            # The 1x1 convolution first: it commutes with interpolation and has a quarter of the pixels.
+            self.up = nn.Sequential(
+                nn.Conv2d(2 * channels, channels, 1), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+            )
+        self.conv = DoubleConv(2 * channels, channels, norm, padding)
+
+    def forward(self, deep: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        deep = self.up(deep)
+        return self.conv(torch.cat([_center_crop(skip, deep.shape[-2], deep.shape[-1]), deep], dim=1))
+
+
+class UNet(nn.Module):
+    """The U-shaped net: `depth` times down, `depth` times up, a skip connection on every level.
+
+    The defaults give the net most people train: same-size output, batch norm, 31.0 M parameters.
+    The paper's own is `UNet(1, 2, padding="valid", norm=None)`: 572x572 in, 388x388 out.
+
+    Args:
+        in_channels: channels of the image, 3 for RGB.
+        out_channels: logits per pixel, 1 for car against background.
+        base_channels: channels of the first level; each level below has twice as many.
+        depth: number of times the size is halved.
+        norm: "batch", or None as in the paper.
+        up: "transpose" (the paper's 2x2 up-convolution) or "bilinear".
+        padding: "same" (any input size, output of the same size) or "valid" (the paper's).
+
+    Raises:
+        ValueError: an argument outside these, or with `padding="valid"` an input size that some
+            level cannot halve.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        base_channels: int = 64,
+        depth: int = 4,
+        norm: str | None = "batch",
+        up: str = "transpose",
+        padding: str = "same",
+    ) -> None:
+        super().__init__()
+        for name, value, allowed in (
+            ("norm", norm, ("batch", None)),
+            ("up", up, ("transpose", "bilinear")),
+            ("padding", padding, ("same", "valid")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"UNet: {name}={value!r} is not one of {allowed}")
+        for name, count in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("base_channels", base_channels),
+            ("depth", depth),
+        ):
+            if count < 1:
+                raise ValueError(f"UNet: {name}={count} must be at least 1")
+        self.depth, self.padding = depth, padding
+        widths = [base_channels * 2**level for level in range(depth + 1)]
+        self.stem = DoubleConv(in_channels, widths[0], norm, padding)
+        self.down = nn.ModuleList(DoubleConv(widths[i], widths[i + 1], norm, padding) for i in range(depth))
+        self.up = nn.ModuleList(Up(width, up, norm, padding) for width in reversed(widths[:-1]))
+        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.apply(_init_weights)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (N, in_channels, H, W) -> logits (N, out_channels, H, W), smaller if "valid"."""
+        height, width = images.shape[-2:]
+        x = images if self.padding == "valid" else _pad_to_multiple(images, 2**self.depth)
+        skips = [self.stem(x)]
+        for down in self.down:
+            skips.append(down(self._halve(skips[-1])))
+        x = skips.pop()
+        for up in self.up:
+            x = up(x, skips.pop())
+        logits = self.head(x)
+        return logits if self.padding == "valid" else logits[..., :height, :width]
+
+    def _halve(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        if self.padding == "valid" and (height % 2 or width % 2 or min(height, width) < 2):
+            raise ValueError(
+                f"UNet(padding='valid') cannot halve a feature map of {height}x{width}: "
+                "choose an input side that stays even at every level, such as 572 (or 16 more or less) for depth 4"
+            )
+        return F.max_pool2d(x, 2)
+
+
+def _center_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+def _pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Repeat the last row and column until both sides divide by `multiple`."""
+    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def _init_weights(module: nn.Module) -> None:
+    """Normal with standard deviation sqrt(2 / fan-in): the paper, section 3, after He et al."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable numbers in `model`."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

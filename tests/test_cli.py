@@ -1,0 +1,220 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import write_pair
+from PIL import Image
+
+from carvana_lib.cli import main
+from carvana_lib.config import TrainConfig
+
+TINY = [
+    "--size",
+    "48x32",
+    "--base-channels",
+    "4",
+    "--depth",
+    "2",
+    "--batch-size",
+    "4",
+    "--epochs",
+    "2",
+    "--precision",
+    "float32",
+    "--ema-decay",
+    "0.9",
+]
+
+
+def wrong_use(capsys, *arguments) -> str:
+    """The one line printed for a wrong call."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    return one_line(capsys.readouterr().err)
+
+
+def failure(capsys, *arguments) -> str:
+    """The one line printed for a call that failed."""
+    assert main([str(argument) for argument in arguments]) == 1
+    return one_line(capsys.readouterr().err.splitlines()[-1] + "\n")
+
+
+def one_line(text: str) -> str:
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    return text.strip()
+
+
+def test_train_evaluate_predict(carvana, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert (
+        main(["train", "--preset", "quick", "--data", str(carvana), "--out", str(run), "--no-soft-masks", *TINY]) == 0
+    )
+    out, err = capsys.readouterr()
+    assert "Epoch 1/2" in err
+    assert "img/s" in err
+    assert "min left" in err
+    assert f"Next: carvana evaluate --weights {run} --data {carvana}" in out
+    config = TrainConfig.from_json((run / "config.json").read_text())
+    assert (config.size, config.base_channels, config.soft_masks, config.loss) == ((48, 32), 4, False, "bce+dice")
+
+    scores, figure = tmp_path / "scores.json", tmp_path / "masks.png"
+    call = ["evaluate", "--weights", run, "--data", carvana, "--fold", "1", "--json", scores, "--figure", figure]
+    assert main([str(part) for part in call]) == 0
+    table = capsys.readouterr().out
+    found = json.loads(scores.read_text())
+    assert {
+        *("dice", "dice_ci95", "dice_global", "dice_batch", "accuracy", "iou", "boundary_error_px"),
+        *("n_images", "n_cars", "worst", "threshold", "baselines"),
+    } <= set(found)
+    assert (found["n_images"], found["n_cars"], found["fold"]) == (8, 2, [1])
+    assert f"{found['dice']:.4f}" in table
+    assert "mean training mask of the same view" in table
+    assert len(list(csv.DictReader(open(scores.with_suffix(".csv"))))) == 8
+    assert Image.open(figure).size[0] > 500
+
+    photo = next((carvana / "train").iterdir())
+    assert (
+        main(["predict", "--weights", str(run / "best.safetensors"), str(photo), "--out", str(tmp_path / "masks")]) == 0
+    )
+    mask = np.asarray(Image.open(tmp_path / "masks" / f"{photo.stem}_mask.png"))
+    assert mask.shape == (64, 96)
+    assert set(np.unique(mask)) <= {0, 255}
+    assert Image.open(tmp_path / "masks" / f"{photo.stem}_overlay.jpg").size == (96, 64)
+
+
+def test_all_folds_threshold_and_mirroring_change_what_they_should(trained, carvana, tmp_path):
+    found = {}
+    for name, extra in (("plain", []), ("high", ["--threshold", "0.9"]), ("tta", ["--tta"])):
+        path = tmp_path / f"{name}.json"
+        call = [
+            "evaluate",
+            "--weights",
+            str(trained),
+            "--data",
+            str(carvana),
+            "--fold",
+            "all",
+            "--json",
+            str(path),
+            *extra,
+        ]
+        assert main(call) == 0
+        found[name] = json.loads(path.read_text())
+    assert found["plain"]["n_images"] == 32
+    assert found["high"]["threshold"] == 0.9
+    assert len({found[name]["dice"] for name in found}) == 3
+
+
+def test_resume_and_overwrite(carvana, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    call = ["train", "--preset", "quick", "--data", str(carvana), "--out", run, *TINY]
+    assert main(call) == 0
+    assert "exists: --resume goes on with it" in failure(capsys, *call)
+    assert main([*call, "--resume"]) == 0
+    assert main(["train", "--resume", "--out", run, "--data", str(carvana)]) == 0
+    assert main([*call, "--overwrite"]) == 0
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("me")
+    assert "is not a run folder" in failure(
+        capsys, "train", "--data", carvana, "--out", tmp_path / "letters", "--overwrite"
+    )
+    assert (tmp_path / "letters" / "dear.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["train", "--preset", "huge"], "invalid choice: 'huge'"),
+        (["train", "--size", "big"], "'big' is not a size such as 240x160"),
+        (["train", "--size", "4x4"], "size=(4, 4) must be at least 8x8"),
+        (["train", "--loss", "hinge"], "loss='hinge' is not one of bce, dice"),
+        (["train", "--learning-rate", "fast"], "invalid float value: 'fast'"),
+        (["train", "--epochs", "0"], "epochs=0 must be at least 1"),
+        (["train", "--resume", "--overwrite"], "not allowed with"),
+        (["evaluate"], "--weights"),
+        (["evaluate", "--weights", "x", "--fold", "ten"], "'ten' is not a fold"),
+        (["evaluate", "--weights", "x", "--threshold", "2"], "'2' is not a probability"),
+        (["predict", "--weights", "x", "photo.jpg"], "--out"),
+        (["check-data"], "ROOT"),
+    ],
+)
+def test_wrong_use_is_answered_in_one_line_with_status_2(capsys, arguments, message):
+    line = wrong_use(capsys, *arguments)
+    assert message in line
+    assert "--help" in line
+
+
+def test_failures_are_answered_in_one_line_with_status_1(trained, carvana, tmp_path, capsys):
+    assert "no folder" in failure(capsys, "train", "--data", tmp_path / "gone")
+    assert "no weights" in failure(capsys, "evaluate", "--weights", tmp_path / "gone", "--data", carvana)
+    assert "holds no best.safetensors" in failure(capsys, "evaluate", "--weights", tmp_path, "--data", carvana)
+    (tmp_path / "bad.safetensors").write_bytes(b"12345678 no")
+    assert "holds no usable weights" in failure(capsys, "evaluate", "--weights", tmp_path / "bad.safetensors")
+    assert "no cars of fold [7]" in failure(capsys, "evaluate", "--weights", trained, "--data", carvana, "--fold", "7")
+    text = tmp_path / "text.jpg"
+    text.write_text("words")
+    assert "text.jpg is not an image" in failure(capsys, "predict", "--weights", trained, text, "--out", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(Exception, match="no weights"):
+        main(["evaluate", "--weights", str(tmp_path / "gone"), "--debug"])
+
+
+def test_an_unexpected_error_is_one_line_too(monkeypatch, carvana, capsys):
+    monkeypatch.setattr("carvana_lib.training.fit", lambda *_, **__: 1 / 0)
+    line = failure(capsys, "train", "--data", carvana, "--out", "nowhere")
+    assert line == "carvana: unexpected ZeroDivisionError (division by zero): run again with --debug to see where"
+
+
+def test_ctrl_c_ends_with_130(monkeypatch, carvana, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt("stopped at epoch 1, step 2; saved: --resume goes on from there")
+
+    monkeypatch.setattr("carvana_lib.training.fit", stopped)
+    assert main(["train", "--data", str(carvana), "--out", "nowhere"]) == 130
+    assert "--resume goes on from there" in capsys.readouterr().err
+
+
+def test_check_data(carvana, broken, capsys):
+    assert main(["check-data", str(carvana)]) == 0
+    assert capsys.readouterr().out == f"{carvana}: 32 pairs of 8 cars checked, faults: none\n"
+    next((broken / "train").iterdir()).write_text("words")
+    assert main(["check-data", str(broken)]) == 1
+    assert "is not an image" in capsys.readouterr().out
+
+
+def test_the_module_is_the_command(tmp_path):
+    for command in ([sys.executable, "-m", "carvana_lib"], [os.path.join(os.path.dirname(sys.executable), "carvana")]):
+        done = subprocess.run([*command, "check-data", str(tmp_path / "gone")], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith("carvana: no folder ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_two_runs_on_the_same_data_may_train_in_one_process_with_other_precision(carvana, tmp_path):
+    from conftest import tiny
+
+    from carvana_lib.training import fit
+
+    for precision in ("float32", "bf16"):
+        history = fit(tiny(epochs=1, precision=precision), carvana, tmp_path / precision, progress=False)
+        assert history[0]["loss"] < 5
+
+
+def test_more_cars_do_not_move_others(tmp_path):
+    from carvana_lib.data import list_pairs
+
+    write_pair(tmp_path, 12, 1)
+    before = {pair.car: pair.fold for pair in list_pairs(tmp_path)}
+    write_pair(tmp_path, 5, 1)
+    assert before.items() <= {pair.car: pair.fold for pair in list_pairs(tmp_path)}.items()

@@ -1,0 +1,282 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny, write_pair
+from safetensors.torch import load_file
+
+from carvana_lib import training
+from carvana_lib.checkpoint import load_checkpoint, load_model
+from carvana_lib.config import TrainConfig
+from carvana_lib.data import list_pairs
+from carvana_lib.devices import make_accelerator
+from carvana_lib.errors import CarvanaError
+from carvana_lib.evaluation import baselines
+from carvana_lib.signals import stop_on_signal
+from carvana_lib.training import Run, epoch_order, fit, open_datasets
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "last.pt")["parts"]["model"]
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_training_beats_the_baselines(trained, carvana):
+    config = TrainConfig.from_json((trained / "config.json").read_text())
+    train, validation = open_datasets(config, carvana, progress=False)
+    rows = list(csv.DictReader(open(trained / "metrics.csv")))
+    best = max(float(row["dice"]) for row in rows)
+    assert best > 0.95
+    assert best > max(row["dice"] for row in baselines(train, validation, progress=False).values()) + 0.05
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
+    assert [row["epoch"] for row in rows] == [str(epoch + 1) for epoch in range(10)]
+
+
+def test_the_run_folder(trained):
+    assert {entry.name for entry in trained.iterdir()} == {
+        "config.json",
+        "metrics.csv",
+        "last.pt",
+        "best.safetensors",
+        "tensorboard",
+    }
+    assert any("tfevents" in entry.name for entry in (trained / "tensorboard").iterdir())
+    assert load_model(trained)[1] == TrainConfig.from_json((trained / "config.json").read_text())
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(trained, carvana):
+    from carvana_lib.data import CarvanaDataset
+    from carvana_lib.evaluation import evaluate
+
+    model, config = load_model(trained)
+    scores = evaluate(model, CarvanaDataset(list_pairs(carvana, [1]), config.size), progress=False)
+    best = max(float(row["dice"]) for row in csv.DictReader(open(trained / "metrics.csv")))
+    assert scores.summary()["dice"] == pytest.approx(best, abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(carvana, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(tiny(epochs=1, seed=seed, colour=0.2, rotate=5.0), carvana, tmp_path / name, progress=False)
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not torch.equal(weights(tmp_path / "a")["head.weight"], weights(tmp_path / "c")["head.weight"])
+
+
+CHILD = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from conftest import tiny
+from carvana_lib import training
+from carvana_lib.training import Run, fit
+
+step = Run.train_step
+def killed_at(self, *arguments):
+    if self.steps_done == {kill_at}:
+        os.kill(os.getpid(), signal.{signal})
+    return step(self, *arguments)
+Run.train_step = killed_at
+fit(tiny(epochs=3, log_every=2, checkpoint_minutes=0.0, colour=0.1), {data!r}, {out!r}, resume=True, progress=False)
+"""
+
+
+def run_child(data: Path, out: Path, kill_at: int, number: str = "SIGKILL") -> subprocess.CompletedProcess:
+    code = CHILD.format(tests=str(Path(__file__).parent), kill_at=kill_at, signal=number, data=str(data), out=str(out))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_training_killed_at_any_step_resumes_to_the_bit(carvana, tmp_path):
+    config = tiny(epochs=3, log_every=2, checkpoint_minutes=0.0, colour=0.1)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    history = fit(config, carvana, whole, progress=False)
+    # Step 3 lies between two checkpoints, in the first epoch of five steps; 8 in the second.
+    for kill_at in (3, 8):
+        assert run_child(carvana, cut, kill_at).returncode == -signal.SIGKILL
+        assert load_checkpoint(cut / "last.pt")["step"] in (2, 3)
+    resumed = fit(config, carvana, cut, resume=True, progress=False)
+    assert_same(weights(whole), weights(cut))
+    assert_same(load_file(whole / "best.safetensors"), load_file(cut / "best.safetensors"))
+    for key in ("epoch", "loss", "dice", "learning_rate"):
+        assert [row[key] for row in resumed] == [row[key] for row in history]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows signals differ")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_stopped_training_saves_and_says_how_to_go_on(carvana, tmp_path, number):
+    child = run_child(carvana, tmp_path / "run", 3, number)
+    assert child.returncode != 0
+    assert "stopped at epoch 1, step 4; saved: --resume goes on from there" in child.stderr
+    assert load_checkpoint(tmp_path / "run" / "last.pt")["step"] == 4
+
+
+def test_a_finished_run_resumes_to_itself(trained, carvana):
+    before = (trained / "best.safetensors").read_bytes()
+    config = TrainConfig.from_json((trained / "config.json").read_text())
+    history = fit(config, carvana, trained, resume=True, progress=False)
+    assert len(history) == config.epochs
+    assert (trained / "best.safetensors").read_bytes() == before
+
+
+def test_a_second_signal_interrupts_at_once():
+    with pytest.raises(KeyboardInterrupt, match="stopped at once"), stop_on_signal() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        assert stopped.is_set()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_existing_run_is_not_overwritten(trained, carvana, tmp_path):
+    config = TrainConfig.from_json((trained / "config.json").read_text())
+    with pytest.raises(CarvanaError, match="exists: --resume goes on with it"):
+        fit(config, carvana, trained, progress=False)
+    with pytest.raises(CarvanaError, match="other settings"):
+        fit(replace(config, seed=5), carvana, trained, resume=True, progress=False)
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(CarvanaError, match="is not a run folder"):
+        fit(config, carvana, tmp_path, resume=True, progress=False)
+
+
+def test_a_resumed_run_needs_the_photos_it_started_with(broken, tmp_path):
+    config = tiny(epochs=1, batch_size=1)
+    fit(config, broken, tmp_path / "run", progress=False)
+    write_pair(broken, 13, 1)
+    with pytest.raises(CarvanaError, match="are not those the run started with"):
+        fit(config, broken, tmp_path / "run", resume=True, progress=False)
+
+
+def test_a_loss_that_is_not_finite_names_the_photos_and_keeps_the_run(carvana, tmp_path, monkeypatch):
+    config = tiny(epochs=3, log_every=1)
+    real = Run.train_step
+
+    def poisoned(self, train, order):
+        if self.steps_done == 7:
+            with torch.no_grad():
+                self.model.head.bias.fill_(float("nan"))
+        return real(self, train, order)
+
+    monkeypatch.setattr(Run, "train_step", poisoned)
+    with pytest.raises(CarvanaError, match=r"the loss became nan in epoch 2 on the photos 00000000000") as caught:
+        fit(config, carvana, tmp_path / "run", progress=False)
+    train, _ = open_datasets(config, carvana, progress=False)
+    steps = len(train) // config.batch_size
+    batch = epoch_order(len(train), config.seed, 7 // steps)[(7 % steps) * 4 :][:4]
+    assert all(train.pairs[i].name in str(caught.value) for i in batch)
+    for tensor in [*weights(tmp_path / "run").values(), *load_file(tmp_path / "run" / "best.safetensors").values()]:
+        assert torch.isfinite(tensor.float()).all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: next((data / "train").glob("*c_01.jpg")).write_text("text"), r"c_01\.jpg is not an image"),
+        (lambda data: next((data / "train_masks").glob("*c_01*")).unlink(), r"c_01\.jpg has no mask"),
+    ],
+)
+def test_unusable_data_stop_training_before_it_starts(broken, tmp_path, damage, message):
+    damage(broken)
+    with pytest.raises(CarvanaError, match=message):
+        fit(tiny(), broken, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_cars_are_never_trained_on(carvana):
+    train, validation = open_datasets(tiny(), carvana, progress=False)
+    assert {pair.fold for pair in train.pairs} == {2, 3, 4, 5, 6}
+    assert {pair.fold for pair in validation.pairs} == {1}
+    few, _ = open_datasets(tiny(train_cars=2), carvana, progress=False)
+    assert len({pair.car for pair in few.pairs}) == 2
+    assert len(few) == 8
+
+
+def test_a_batch_worked_through_in_parts_gives_the_same_step(carvana):
+    results = []
+    for accumulate in (1, 2, 4):
+        config = tiny(norm=None, accumulate=accumulate, ema_decay=0.0, loss="bce", learning_rate=1e-3)
+        train, _ = open_datasets(config, carvana, progress=False)
+        run = Run(config, make_accelerator(config), len(train))
+        order = epoch_order(len(train), 0, 0)
+        losses = [run.train_step(train, order)[1].item() for _ in range(3)]
+        results.append((losses, run.model.stem[0].weight.detach().clone()))
+    for losses, weight in results[1:]:
+        assert losses == pytest.approx(results[0][0], abs=1e-5)
+        assert torch.allclose(weight, results[0][1], atol=1e-5)
+
+
+def test_an_epoch_uses_every_photo_once_in_a_new_order():
+    first, second = epoch_order(50, 0, 0), epoch_order(50, 0, 1)
+    assert sorted(first.tolist()) == list(range(50))
+    assert first.tolist() != second.tolist() != epoch_order(50, 1, 1).tolist()
+
+
+def test_hard_masks_are_two_valued(carvana, monkeypatch):
+    seen = []
+    for soft in (True, False):
+        config = tiny(soft_masks=soft, flip=0.0)
+        train, _ = open_datasets(config, carvana, progress=False)
+        run = Run(config, make_accelerator(config), len(train))
+        real = run.loss_function
+        run.loss_function = lambda logits, masks, real=real: (seen.append(masks), real(logits, masks))[1]
+        run.train_step(train, epoch_order(len(train), 0, 0))
+    assert ((seen[0] > 0) & (seen[0] < 1)).any()
+    assert set(seen[1].unique().tolist()) == {0.0, 1.0}
+    assert ((seen[0] > 0.5) == (seen[1] == 1)).all()
+
+
+def test_the_average_follows_the_weights(carvana):
+    config = tiny(ema_decay=0.5)
+    train, _ = open_datasets(config, carvana, progress=False)
+    run = Run(config, make_accelerator(config), len(train))
+    before = run.model.head.weight.detach().clone()
+    order = epoch_order(len(train), 0, 0)
+    run.train_step(train, order)
+    first = run.model.head.weight.detach().clone()
+    run.train_step(train, order)
+    second = run.model.head.weight.detach().clone()
+    assert not torch.equal(before, first)
+    # The first update copies; the second has weight 1 - min(0.5, 2 / 11).
+    assert torch.allclose(run.average.module.head.weight, first + (second - first) * 9 / 11, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "adam", "schedule": "constant", "ema_decay": 0.0}, {"loss": "boundary"}]
+)
+def test_other_settings_train(carvana, tmp_path, settings):
+    history = fit(tiny(epochs=1, **settings), carvana, tmp_path / "run", progress=False)
+    assert history[0]["loss"] < 10
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing(carvana):
+    config = tiny(epochs=4)
+    run = Run(config, make_accelerator(config), 20)
+    rates = []
+    for _ in range(run.total_steps):
+        rates.append(run.schedule.get_last_lr()[0])
+        run.optimizer.step()
+        run.schedule.step()
+    assert max(rates) == pytest.approx(config.learning_rate, rel=0.05)
+    assert rates.index(max(rates)) < 0.3 * len(rates)
+    assert run.schedule.get_last_lr()[0] < config.learning_rate / 1000
+
+
+def test_the_callback_sees_the_history_grow(carvana, tmp_path):
+    lengths = []
+    fit(tiny(), carvana, tmp_path / "run", progress=False, on_epoch=lambda history: lengths.append(len(history)))
+    assert lengths == [1, 2]
+
+
+def test_a_damaged_checkpoint_is_named(carvana, tmp_path):
+    fit(tiny(epochs=1), carvana, tmp_path / "run", progress=False)
+    last = tmp_path / "run" / training.LAST_CHECKPOINT
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(CarvanaError, match=r"last\.pt is damaged"):
+        fit(tiny(epochs=1), carvana, tmp_path / "run", resume=True, progress=False)
