@@ -76,8 +76,12 @@ class TrainConfig:
             raise CarvanaError(f"size={self.size} must be at least 8x8 pixels")
         if not 0 < self.learning_rate < 10:
             raise CarvanaError(f"learning_rate={self.learning_rate} must be above 0 and under 10")
-        if min(self.weight_decay, self.train_cars, self.checkpoint_minutes, self.rotate) < 0:
-            raise CarvanaError("weight_decay, train_cars, checkpoint_minutes and rotate must not be negative")
+        for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate"):
+            # Written so that nan is refused too.
+            if not getattr(self, name) >= 0:
+                raise CarvanaError(f"{name}={getattr(self, name)} must not be negative")
+        if self.scale > 0.9:
+            raise CarvanaError(f"scale={self.scale} must be at most 0.9: a photo cannot shrink to nothing")
         if self.batch_size % self.accumulate:
             raise CarvanaError(f"batch_size={self.batch_size} must divide by accumulate={self.accumulate}")
 

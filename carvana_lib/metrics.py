@@ -85,17 +85,15 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 def boundary_error(prediction: np.ndarray, target: np.ndarray) -> float:
     """Mean distance in pixels between the two outlines, measured from each to the other.
 
-    This is the average symmetric surface distance. 0 if both masks are without outline; the
-    picture's diagonal if only one is, which no outline in the picture can exceed.
+    This is the average symmetric surface distance. Where a mask has no outline (empty or full) there
+    is no such distance: 0 if the masks are equal, else the picture's diagonal, the largest there is.
 
     Args:
         prediction, target: bool (H, W).
     """
     ours, true = (np.argwhere(boundary(mask)) for mask in (prediction, target))
-    if len(ours) == 0 and len(true) == 0:
-        return 0.0
     if len(ours) == 0 or len(true) == 0:
-        return float(np.hypot(*target.shape))
+        return 0.0 if np.array_equal(prediction, target) else float(np.hypot(*target.shape))
     there, _ = cKDTree(true).query(ours)
     back, _ = cKDTree(ours).query(true)
     return float((there.sum() + back.sum()) / (len(there) + len(back)))

@@ -17,7 +17,7 @@ _GREY = (0.299, 0.587, 0.114)
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """uint8 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape."""
-    scaled = images.float() / 255 if images.dtype == torch.uint8 else images
+    scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     return scaled * 2 - 1
 
 
@@ -70,8 +70,9 @@ class Augment:
         size = 1 + zoom * self.scale
         mirror = 1 - 2 * flip.float()
         cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
-        # x and y both run from -1 to 1 although the picture is not square: hence `aspect`.
-        rows = [cos * mirror, -sin / aspect, right * self.shift, sin * aspect * mirror, cos, down * self.shift]
+        right, down = 2 * right * self.shift, 2 * down * self.shift
+        # x and y both run from -1 to 1, so a side is 2 long, and not square: hence `aspect`.
+        rows = [cos * mirror, -sin / aspect, right, sin * aspect * mirror, cos, down]
         return torch.stack(rows, dim=1).reshape(-1, 2, 3)
 
 

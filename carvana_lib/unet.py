@@ -103,24 +103,42 @@ class UNet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, in_channels, H, W) -> logits (N, out_channels, H, W), smaller if "valid"."""
         height, width = images.shape[-2:]
-        x = images if self.padding == "valid" else _pad_to_multiple(images, 2**self.depth)
+        if self.padding == "valid":
+            valid_output_side(height, self.depth), valid_output_side(width, self.depth)
+            x = images
+        else:
+            x = _pad_to_multiple(images, 2**self.depth)
         skips = [self.stem(x)]
         for down in self.down:
-            skips.append(down(self._halve(skips[-1])))
+            skips.append(down(F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
         for up in self.up:
             x = up(x, skips.pop())
         logits = self.head(x)
         return logits if self.padding == "valid" else logits[..., :height, :width]
 
-    def _halve(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        if self.padding == "valid" and (height % 2 or width % 2 or min(height, width) < 2):
+
+def valid_output_side(side: int, depth: int = 4) -> int:
+    """Output height or width of `UNet(padding="valid")` for an input one: 388 for the paper's 572.
+
+    Raises:
+        ValueError: the input is too small, or some level cannot be halved.
+    """
+    inner = side
+    for _ in range(depth):
+        inner -= 4
+        if inner % 2:
             raise ValueError(
-                f"UNet(padding='valid') cannot halve a feature map of {height}x{width}: "
-                "choose an input side that stays even at every level, such as 572 (or 16 more or less) for depth 4"
+                f"UNet(padding='valid') cannot halve the {inner} pixels left of an input side of {side}: "
+                "choose a side that stays even at every level, such as 572 at depth 4"
             )
-        return F.max_pool2d(x, 2)
+        inner //= 2
+    inner -= 4
+    for _ in range(depth):
+        inner = 2 * inner - 4
+    if inner < 1:
+        raise ValueError(f"UNet(padding='valid') has nothing left of an input side of {side}: the paper's is 572")
+    return inner
 
 
 def _center_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:

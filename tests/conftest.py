@@ -4,7 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+# The tests' pictures are too small to be worth sharing between threads.
+torch.set_num_threads(1)
 
 SIZE = (96, 64)
 # The last decimal digit of the number is the fold: three test and validation cars, the rest for training.
@@ -71,7 +75,7 @@ def trained(carvana, tmp_path_factory) -> Path:
     from carvana_lib.training import fit
 
     run = tmp_path_factory.mktemp("runs") / "trained"
-    fit(tiny(epochs=10), carvana, run, progress=False)
+    fit(tiny(epochs=20), carvana, run, progress=False)
     return run
 
 

@@ -54,7 +54,7 @@ def test_an_unusable_file_leaves_nothing_behind(broken, tmp_path):
 
 def test_a_full_disk_is_named_before_the_work(broken, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
-    with pytest.raises(CarvanaError, match="needs 0.00 GB for 3 photos at 48x32 and has"):
+    with pytest.raises(CarvanaError, match=r"needs 0\.00 GB for 3 photos at 48x32 and has"):
         load_arrays(list_pairs(broken), SIZE, tmp_path / "cache", progress=False)
 
 

@@ -12,22 +12,8 @@ from PIL import Image
 from carvana_lib.cli import main
 from carvana_lib.config import TrainConfig
 
-TINY = [
-    "--size",
-    "48x32",
-    "--base-channels",
-    "4",
-    "--depth",
-    "2",
-    "--batch-size",
-    "4",
-    "--epochs",
-    "2",
-    "--precision",
-    "float32",
-    "--ema-decay",
-    "0.9",
-]
+TINY = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--batch-size", "4", "--epochs", "2"]
+TINY += ["--precision", "float32", "--ema-decay", "0.9"]
 
 
 def wrong_use(capsys, *arguments) -> str:
@@ -75,7 +61,7 @@ def test_train_evaluate_predict(carvana, tmp_path, capsys):
     assert (found["n_images"], found["n_cars"], found["fold"]) == (8, 2, [1])
     assert f"{found['dice']:.4f}" in table
     assert "mean training mask of the same view" in table
-    assert len(list(csv.DictReader(open(scores.with_suffix(".csv"))))) == 8
+    assert len(list(csv.DictReader(scores.with_suffix(".csv").read_text().splitlines()))) == 8
     assert Image.open(figure).size[0] > 500
 
     photo = next((carvana / "train").iterdir())

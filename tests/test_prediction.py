@@ -130,7 +130,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(CarvanaError, match="cannot write .*No space left"):
+    with pytest.raises(CarvanaError, match=r"cannot write .*No space left"):
         checkpoint.write_atomically(path, full)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.txt"]

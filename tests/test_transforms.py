@@ -1,0 +1,269 @@
+import math
+
+import pytest
+import torch
+
+from carvana_lib.transforms import Augment, change_colour, normalise, warp
+
+ALL = Augment(flip=0.5, rotate=20, scale=0.2, shift=0.1, colour=0.3)
+MIDDLE = 0.5  # a draw that changes nothing, except for the flip
+NO_FLIP = 0.99
+
+
+def random_batch(photos=4, height=16, width=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(photos, 3, height, width, generator=generator)
+    masks = (torch.rand(photos, 1, height, width, generator=generator) > 0.5).float()
+    return images, masks
+
+
+def neutral_draws(photos=1):
+    draws = torch.full((photos, 8), MIDDLE)
+    draws[:, 0] = NO_FLIP
+    return draws
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def blob(height=160, width=240, x=165.0, y=60.0, radius=25.0):
+    """A photo and mask of a disc with a soft rim, centred on (x, y) in pixels."""
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    disc = (radius + 0.5 - torch.hypot(rows - y, columns - x)).clamp(0, 1)[None, None]
+    return disc.expand(1, 3, -1, -1).clone(), disc
+
+
+def measure(mask):
+    """Area, centre (x, y) and the ratio of the longest to the shortest axis of a soft mask (1, 1, H, W)."""
+    weights = mask[0, 0].double()
+    height, width = weights.shape
+    rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    area = weights.sum()
+    points = torch.stack([columns.double().flatten(), rows.double().flatten()])
+    centre = (points * weights.flatten()).sum(1) / area
+    away = points - centre[:, None]
+    spread = torch.linalg.eigvalsh((away * weights.flatten()) @ away.T / area)
+    return area.item(), centre.tolist(), math.sqrt(spread[1] / spread[0])
+
+
+def test_normalise_maps_bytes_to_minus_1_to_1():
+    result = normalise(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    assert result.dtype == torch.float32
+    assert result.tolist() == pytest.approx([-1, -0.6, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_normalise_maps_floats_to_minus_1_to_1_in_float32(dtype):
+    result = normalise(torch.tensor([0, 0.25, 1], dtype=dtype))
+    assert result.dtype == torch.float32
+    assert result.tolist() == pytest.approx([-1, -0.5, 1])
+
+
+def test_normalise_gives_the_same_for_bytes_and_for_floats_of_any_shape():
+    images = torch.randint(256, (2, 3, 5, 7), dtype=torch.uint8, generator=generator())
+    assert torch.equal(normalise(images), normalise(images.float() / 255))
+    assert torch.equal(normalise(images[0]), normalise(images)[0])
+
+
+def test_flip_moves_photo_and_mask_of_exactly_the_drawn_ones():
+    images, masks = random_batch(photos=5)
+    draws = neutral_draws(5)
+    draws[:, 0] = torch.tensor([0.0, 0.29, 0.3, 0.31, 0.99])
+    new_images, new_masks = Augment(flip=0.3).apply(images, masks, draws)
+    flipped = torch.tensor([True, True, False, False, False])
+    assert torch.equal(new_images[flipped], images[flipped].flip(-1))
+    assert torch.equal(new_masks[flipped], masks[flipped].flip(-1))
+    assert torch.equal(new_images[~flipped], images[~flipped])
+    assert torch.equal(new_masks[~flipped], masks[~flipped])
+
+
+@pytest.mark.parametrize(("flip", "expected"), [(0.0, 0), (0.25, 0.25), (1.0, 1)])
+def test_flip_is_a_probability(flip, expected):
+    images = torch.zeros(2000, 3, 1, 2)
+    images[..., 0] = 1
+    flipped, _ = Augment(flip=flip)(images, images[:, :1], generator())
+    assert flipped[:, 0, 0, 1].mean().item() == pytest.approx(expected, abs=0.03)
+
+
+def test_flip_within_a_warp_is_the_same_flip():
+    images, masks = random_batch(photos=2)
+    draws = neutral_draws(2)
+    draws[0, 0] = 0.0
+    new_images, new_masks = Augment(flip=0.5, rotate=10, scale=0.1, shift=0.1).apply(images, masks, draws)
+    torch.testing.assert_close(new_images[0], images[0].flip(-1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(new_masks[0], masks[0].flip(-1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(new_images[1], images[1], atol=1e-4, rtol=0)
+    torch.testing.assert_close(new_masks[1], masks[1], atol=1e-4, rtol=0)
+
+
+def test_warp_with_the_identity_changes_nothing():
+    images, _ = random_batch(height=160, width=240, photos=2)
+    identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(2, 2, 3)
+    torch.testing.assert_close(warp(images, identity), images, atol=1e-4, rtol=0)
+
+
+def test_an_augmentation_switched_off_changes_nothing():
+    images, masks = random_batch()
+    new_images, new_masks = Augment(flip=0)(images, masks, generator())
+    assert torch.equal(new_images, images)
+    assert torch.equal(new_masks, masks)
+
+
+def test_every_photo_of_a_batch_draws_its_own_numbers():
+    images, masks = random_batch(photos=1)
+    new_images, new_masks = ALL(images.expand(6, -1, -1, -1), masks.expand(6, -1, -1, -1), generator())
+    for i in range(6):
+        for j in range(i):
+            assert not torch.allclose(new_images[i], new_images[j], atol=0.01)
+            assert not torch.allclose(new_masks[i], new_masks[j], atol=0.01)
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another():
+    images, masks = random_batch()
+    first, second, other = (ALL(images, masks, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.allclose(first[0], other[0])
+
+
+def test_the_same_draws_give_the_same_result_alone_and_in_a_batch():
+    images, masks = random_batch()
+    draws = torch.rand(4, 8, generator=generator())
+    together = ALL.apply(images, masks, draws)
+    for i in range(4):
+        alone = ALL.apply(images[i : i + 1], masks[i : i + 1], draws[i : i + 1])
+        torch.testing.assert_close(together[0][i], alone[0][0])
+        torch.testing.assert_close(together[1][i], alone[1][0])
+
+
+def test_inputs_and_the_global_random_state_stay_as_they_were():
+    images, masks = random_batch()
+    before = images.clone(), masks.clone(), torch.get_rng_state()
+    ALL(images, masks, generator())
+    assert torch.equal(images, before[0])
+    assert torch.equal(masks, before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_the_mask_stays_on_the_car(flip):
+    images, masks = random_batch(photos=8, height=40, width=60)
+    masks = torch.nn.functional.avg_pool2d(masks, 5, 1, 2)
+    images[:, :1] = masks
+    changed = Augment(flip=flip, rotate=25, scale=0.3, shift=0.2)
+    new_images, new_masks = changed(images, masks, generator())
+    assert torch.equal(new_images[:, :1], new_masks)
+    assert not torch.allclose(new_masks, masks, atol=0.1)
+    assert new_masks.min() >= 0
+    assert new_masks.max() <= 1
+
+
+@pytest.mark.parametrize("flip_draw", [0.0, NO_FLIP])
+@pytest.mark.parametrize(("height", "width"), [(160, 240), (240, 160)])
+@pytest.mark.parametrize("turn", [0.0, 0.99])
+def test_rotation_keeps_circles_round_and_the_angle_true_in_a_picture_that_is_not_square(
+    flip_draw, height, width, turn
+):
+    x, y = width / 2 + 40, height / 2 - 15
+    images, masks = blob(height, width, x, y)
+    draws = neutral_draws()
+    draws[0, 0], draws[0, 1] = flip_draw, turn
+    _, turned = Augment(flip=0.5, rotate=30).apply(images, masks, draws)
+    area, centre, roundness = measure(turned)
+    assert roundness == pytest.approx(1, abs=0.01)
+    assert area == pytest.approx(measure(masks)[0], rel=0.01)
+    right, down = centre[0] - width / 2, centre[1] - height / 2
+    assert math.hypot(right, down) == pytest.approx(math.hypot(40, 15), abs=0.1)
+    start = math.atan2(-15, 40 if flip_draw else -40)
+    angle = (math.atan2(down, right) - start + math.pi) % (2 * math.pi) - math.pi
+    assert abs(math.degrees(angle)) == pytest.approx(30 * abs(2 * turn - 1), abs=0.2)
+
+
+@pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.8), (0.75, 1.1)])
+def test_scale_is_a_factor_on_length_about_the_middle(draw, factor):
+    images, masks = blob()
+    draws = neutral_draws()
+    draws[0, 2] = draw
+    area, centre, roundness = measure(Augment(scale=0.2).apply(images, masks, draws)[1])
+    assert area == pytest.approx(factor**2 * measure(masks)[0], rel=0.01)
+    assert centre == pytest.approx([120 + factor * 45, 80 - factor * 20], abs=0.1)
+    assert roundness == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(("column", "axis", "side"), [(3, 0, 240), (4, 1, 160)])
+def test_the_largest_shift_is_a_share_of_the_side(column, axis, side):
+    images, masks = blob(x=120, y=80)
+    draws = neutral_draws()
+    draws[0, column] = 0.0
+    _, centre, _ = measure(Augment(shift=0.1).apply(images, masks, draws)[1])
+    moves = [centre[0] - 120, centre[1] - 80]
+    assert abs(moves[axis]) == pytest.approx(0.1 * side, abs=0.1)
+    assert moves[1 - axis] == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "columns"),
+    [
+        ({"flip": 0.5}, {0}),
+        ({"flip": 0, "rotate": 20}, {1}),
+        ({"flip": 0, "scale": 0.2}, {2}),
+        ({"flip": 0, "shift": 0.2}, {3, 4}),
+        ({"flip": 0, "colour": 0.3}, {5, 6, 7}),
+    ],
+)
+def test_every_column_of_the_draws_has_one_meaning(setting, columns):
+    images, masks = random_batch(photos=1)
+    augment = Augment(**setting)
+    before = augment.apply(images, masks, neutral_draws())
+    for column in range(8):
+        draws = neutral_draws()
+        draws[0, column] = 0.1
+        after = augment.apply(images, masks, draws)
+        assert torch.equal(before[0], after[0]) == (column not in columns)
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.3, 0.999])
+def test_colour_leaves_the_mask_alone_and_stays_in_range(draw):
+    images, masks = random_batch()
+    draws = neutral_draws(4)
+    draws[:, 5:] = draw
+    new_images, new_masks = Augment(flip=0, colour=0.9).apply(images, masks, draws)
+    assert torch.equal(new_masks, masks)
+    assert not torch.allclose(new_images, images, atol=0.05)
+    assert new_images.min() >= 0
+    assert new_images.max() <= 1
+
+
+def test_colour_factors_of_1_change_nothing():
+    images, _ = random_batch()
+    one = torch.ones(4)
+    torch.testing.assert_close(change_colour(images, one, one, one), images)
+
+
+def test_brightness_multiplies():
+    images = torch.full((2, 3, 4, 4), 0.4)
+    result = change_colour(images, torch.tensor([0.5, 1.5]), torch.ones(2), torch.ones(2))
+    torch.testing.assert_close(result, torch.stack([0.5 * images[0], 1.5 * images[1]]))
+
+
+def test_contrast_stretches_about_the_mean_grey():
+    images = torch.tensor([0.4, 0.6]).expand(1, 3, 2, 2)
+    result = change_colour(images, torch.ones(1), torch.full((1,), 1.5), torch.ones(1))
+    torch.testing.assert_close(result, torch.tensor([0.35, 0.65]).expand(1, 3, 2, 2))
+
+
+def test_saturation_0_leaves_grey_and_a_half_leaves_half_the_colour():
+    images = torch.tensor([0.8, 0.4, 0.2]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    grey = 0.299 * 0.8 + 0.587 * 0.4 + 0.114 * 0.2
+    ones = torch.ones(1)
+    torch.testing.assert_close(change_colour(images, ones, ones, 0 * ones), torch.full_like(images, grey))
+    torch.testing.assert_close(change_colour(images, ones, ones, 0.5 * ones), (images + grey) / 2)
+
+
+def test_the_draws_set_brightness_then_contrast_then_saturation():
+    images, masks = random_batch(photos=1)
+    draws = neutral_draws()
+    draws[0, 5:] = torch.tensor([0.9, 0.2, 0.7])
+    expected = change_colour(images, torch.tensor([1.16]), torch.tensor([0.88]), torch.tensor([1.08]))
+    torch.testing.assert_close(Augment(flip=0, colour=0.2).apply(images, masks, draws)[0], expected)
