@@ -100,6 +100,8 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
     new = np.lib.format.open_memmap
     images = new(building / "images.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, 3))
     masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width))
+    for file in building.glob("*.npy"):
+        _reserve(file)
 
     def decode(index: int) -> str | None:
         try:
@@ -117,6 +119,13 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
         raise CarvanaError(several(faults))
     images.flush()
     masks.flush()
+
+
+def _reserve(file: Path) -> None:
+    """Claim a file's disk space now: a disk that fills up under a memory map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with open(file, "rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _remove_stale(folder: Path) -> None:

@@ -77,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.set_defaults(command=run_train, data=None, debug=False, parser=train)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, data, weights], help="score weights on held-out cars")
-    evaluate.add_argument("--fold", type=_fold, default="1", help="0 to 9, or all (default: 1, validation)")
+    evaluate.add_argument(
+        "--fold", type=_folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
+    )
     evaluate.add_argument("--batch-size", type=_count, default=16, help="changes speed, not scores")
     evaluate.add_argument("--json", type=Path, help="write the scores here, and a CSV row a photo beside it")
     evaluate.add_argument("--figure", type=Path, help="write a picture of the best and worst masks here")
@@ -109,6 +111,8 @@ def run_train(options: argparse.Namespace) -> int:
     if options.resume and saved.exists() and not given:
         config = TrainConfig.from_json(saved.read_text(), saved)
     root = find_data(options.data)
+    if options.resume and not saved.exists():
+        print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     if options.overwrite:
         remove_run(out)
     history = fit(config, root, out, resume=options.resume)
@@ -195,12 +199,13 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _fold(text: str) -> tuple[int, ...]:
+def _folds(text: str) -> tuple[int, ...]:
     if text == "all":
         return tuple(range(10))
-    if text not in tuple("0123456789"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fold: 0 to 9, or all")
-    return (int(text),)
+    folds = text.split(",")
+    if not set(folds) <= set("0123456789"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fold from 0 to 9, several such as 0,1, or all")
+    return tuple(sorted(int(fold) for fold in set(folds)))
 
 
 def _count(text: str) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.ndimage import binary_erosion
 from torch import nn
 
 from .data import CarvanaDataset, read_photo
 from .evaluation import Evaluation
-from .metrics import boundary
 from .prediction import predict_array
 
-BLUE, ORANGE, GREEN = (0, 114, 178), (230, 159, 0), (0, 158, 115)
+BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
 
 
 def tint(photo: np.ndarray, where: np.ndarray, colour: tuple[int, int, int], opacity: float) -> np.ndarray:
@@ -27,8 +27,9 @@ def tint(photo: np.ndarray, where: np.ndarray, colour: tuple[int, int, int], opa
 
 def overlay(photo: np.ndarray, mask: np.ndarray, opacity: float = 0.45) -> np.ndarray:
     """The masked car tinted blue with an orange outline: uint8 (H, W, 3)."""
-    outlined = tint(tint(photo, mask, BLUE, opacity), boundary(mask), ORANGE, 1.0)
-    return outlined
+    # One pixel in 480, so that the outline can be seen on a photo of any size.
+    inside = binary_erosion(mask, iterations=max(1, round(mask.shape[1] / 480)), border_value=1)
+    return tint(tint(photo, mask, BLUE, opacity), mask & ~inside, ORANGE, 1.0)
 
 
 def error_map(photo: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def test_train_evaluate_predict(carvana, tmp_path, capsys):
     assert Image.open(tmp_path / "masks" / f"{photo.stem}_overlay.jpg").size == (96, 64)
 
 
-def test_all_folds_threshold_and_mirroring_change_what_they_should(trained, carvana, tmp_path):
+def test_all_folds_threshold_and_mirroring_change_what_they_should(trained, carvana, tmp_path, capsys):
     found = {}
     for name, extra in (("plain", []), ("high", ["--threshold", "0.9"]), ("tta", ["--tta"])):
         path = tmp_path / f"{name}.json"
@@ -93,6 +93,8 @@ def test_all_folds_threshold_and_mirroring_change_what_they_should(trained, carv
         assert main(call) == 0
         found[name] = json.loads(path.read_text())
     assert found["plain"]["n_images"] == 32
+    assert main(["evaluate", "--weights", str(trained), "--data", str(carvana), "--fold", "7,1,0"]) == 0
+    assert "12 photos of 3 cars" in capsys.readouterr().out
     assert found["high"]["threshold"] == 0.9
     assert len({found[name]["dice"] for name in found}) == 3
 
