@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -155,11 +157,21 @@ def score(
             if len(waiting) > 32:
                 rows.append(waiting.pop(0).result())
                 bar.update()
+                if len(rows) % 32 == 0:
+                    _hand_back_memory()
         for future in waiting:
             rows.append(future.result())
             bar.update()
     names, counts, errors = zip(*rows, strict=True)
     return Evaluation(list(names), torch.stack(counts), np.array(errors if outlines else []))
+
+
+def _hand_back_memory() -> None:
+    """Return freed memory to Linux: for two threads that free masks in turn, glibc keeps gigabytes of it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def baselines(

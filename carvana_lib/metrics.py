@@ -31,11 +31,13 @@ def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         )
     if predictions.shape != targets.shape:
         raise ValueError(f"masks differ in shape: {tuple(predictions.shape)} predicted, {tuple(targets.shape)} true")
-    predictions, targets = predictions.flatten(1), targets.flatten(1)
-    tp = (predictions & targets).sum(1)
-    predicted, true = predictions.sum(1), targets.sum(1)
-    pixels = predictions.shape[1]
-    return torch.stack([tp, predicted - tp, true - tp, pixels - predicted - true + tp], dim=1)
+    # A photo at a time: counting along one axis would first copy the masks as int64.
+    rows = []
+    for prediction, target in zip(predictions, targets, strict=True):
+        tp = (prediction & target).count_nonzero()
+        fp, fn = prediction.count_nonzero() - tp, target.count_nonzero() - tp
+        rows.append(torch.stack([tp, fp, fn, target.numel() - tp - fp - fn]))
+    return torch.stack(rows)
 
 
 def dice(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
