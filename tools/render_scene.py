@@ -1,0 +1,127 @@
+"""One car in the studio, and its photos and masks as Cycles draws them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+import render_materials
+import render_studio
+from PIL import Image
+from render_body import Body
+from render_mesh import Array
+from render_params import HEIGHT, WIDTH, CarSpec, turntable_rotation, view_angles
+from render_parts import all_parts
+from render_zones import zones
+
+MASK_SCALE = 2
+
+
+def _shell(spec: CarSpec, body: Body) -> bpy.types.Object:
+    """The painted shell with its zones as vertex attributes and its exact normals."""
+    vertices, quads, normals = body.mesh()
+    data = bpy.data.meshes.new("shell")
+    data.from_pydata(vertices.tolist(), [], quads.tolist())
+    data.shade_smooth()
+    data.normals_split_custom_set_from_vertices(normals.tolist())
+    for name, values in zones(body, vertices).items():
+        attribute = data.attributes.new(name, "FLOAT", "POINT")
+        attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
+    data.materials.append(render_materials.body(spec))
+    shell = bpy.data.objects.new("shell", data)
+    bpy.context.scene.collection.objects.link(shell)
+    return shell
+
+
+def _build_car(spec: CarSpec, pivot: bpy.types.Object) -> list[bpy.types.Object]:
+    """The car's objects, standing on the turntable and turning with it."""
+    body = Body(spec)
+    looks = render_materials.fittings(spec)
+    objects = [_shell(spec, body)]
+    objects += [render_studio.put(name, mesh, looks[name]) for name, mesh in all_parts(body).items()]
+    for item in objects:
+        item.location = (spec.position[0], spec.position[1], 0.0)
+        item.parent = pivot
+    return objects
+
+
+def _settings(samples: int, threads: int) -> bpy.types.Scene:
+    """Cycles set for few samples with a denoiser."""
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    cycles = scene.cycles
+    cycles.device = "CPU"
+    cycles.samples, cycles.use_adaptive_sampling = samples, False
+    cycles.use_denoising, cycles.denoiser = True, "OPENIMAGEDENOISE"
+    cycles.denoising_quality, cycles.denoising_prefilter = "FAST", "FAST"
+    cycles.use_auto_tile, cycles.use_light_tree = False, False
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 2, 3
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 2, 8
+    cycles.caustics_reflective = cycles.caustics_refractive = False
+    cycles.sample_clamp_indirect = 4.0
+    cycles.filter_width = 1.2
+    scene.render.use_persistent_data = True
+    scene.render.threads_mode, scene.render.threads = "FIXED", threads
+    scene.render.resolution_percentage = 100
+    scene.view_settings.view_transform = "Standard"
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.image_settings.color_depth = "8"
+    return scene
+
+
+def _rendered(scene: bpy.types.Scene, size: tuple[int, int], path: Path) -> Array:
+    scene.render.resolution_x, scene.render.resolution_y = size
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    path.unlink()
+    return pixels
+
+
+def _mask_scene(scene: bpy.types.Scene, car: list[bpy.types.Object]) -> None:
+    """White car on black: every other object hidden, no light but the car's own."""
+    made, nodes = render_materials.material("mask")
+    nodes.finish(nodes.shader("ShaderNodeEmission", Color=(1.0, 1.0, 1.0), Strength=1.0))
+    for item in scene.objects:
+        if item.type in ("MESH", "LIGHT"):
+            item.hide_render = item not in car
+    bpy.context.view_layer.material_override = made
+    black = bpy.data.worlds.new("black")
+    black.use_nodes = True
+    black.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.0
+    scene.world = black
+    scene.cycles.samples, scene.cycles.use_denoising = 4, False
+    scene.view_settings.view_transform, scene.view_settings.exposure = "Raw", 0.0
+
+
+def draw(spec: CarSpec, scratch: Path, samples: int, threads: int, views: list[int]) -> tuple[list[Array], list[Array]]:
+    """Draw views (numbered from 1) of one car.
+
+    Returns photos, uint8 (320, 480, 3), and coverages, float (320, 480): the car's share of each pixel.
+    """
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    pivot = render_studio.build(spec)
+    car = _build_car(spec, pivot)
+    scene = _settings(samples, threads)
+    scene.view_settings.exposure = spec.exposure
+    angles = view_angles(spec)
+    file = scratch / "frame.png"
+
+    def all_views(size: tuple[int, int]) -> list[Array]:
+        pictures = []
+        for view in views:
+            pivot.rotation_euler[2] = turntable_rotation(angles[view - 1])
+            scene.cycles.seed = spec.index * 100 + view
+            pictures.append(_rendered(scene, size, file))
+        return pictures
+
+    photos = all_views((WIDTH, HEIGHT))
+    _mask_scene(scene, car)
+    k = MASK_SCALE
+    coverages = [
+        picture[..., 0].reshape(HEIGHT, k, WIDTH, k).mean((1, 3)) / 255.0
+        for picture in all_views((WIDTH * k, HEIGHT * k))
+    ]
+    return photos, coverages
