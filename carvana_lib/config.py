@@ -55,6 +55,7 @@ class TrainConfig:
     precision: str = "auto"  # bf16 where the device has it, else fp16 on a GPU and float32 on a CPU
     channels_last: bool = True
     compile: bool = False
+    recompute: bool = False  # activations on the way back: big photos fit in less memory, a third slower
     train_cars: int = 0  # use only the first so many training cars; 0 for all
     seed: int = 0
     log_every: int = 10  # steps between looks at the loss; each look waits for the device

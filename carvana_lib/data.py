@@ -1,4 +1,4 @@
-"""Find the Carvana photos, split them by car, and read photo and mask pairs."""
+"""Find the Carvana photos, pair them with their masks, split them by car; `CarvanaDataset`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from .errors import CarvanaError
+from .images import displayed_size, open_image, read_mask, read_photo
 
 TEST_FOLD = 0
 VALIDATION_FOLD = 1
@@ -29,7 +29,6 @@ HOW_TO_GET_DATA = (
     "train_masks.zip into one folder and name it with --data FOLDER or $CARVANA_DATA"
 )
 _NAME = re.compile(r"(?P<car>[0-9a-f]{12})_(?P<view>\d\d)")
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -171,92 +170,6 @@ def several(faults: Sequence[str]) -> str:
     return faults[0] + (f" (and {more} more faults: `carvana check-data` lists them)" if more else "")
 
 
-def open_image(path: str | Path) -> Image.Image:
-    """`PIL.Image.open` with its failures in words (CarvanaError)."""
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise CarvanaError(f"no file {path}: check the path") from None
-    except UnidentifiedImageError:
-        raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CarvanaError(f"{path} cannot be read ({error}): replace or remove it") from None
-
-
-def displayed_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
-    turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    return image.size[::-1] if turned else image.size
-
-
-def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Photo as uint8 RGB (height, width, 3), turned as its EXIF says.
-
-    Args:
-        path: JPEG, PNG or anything else Pillow reads, in any colour mode.
-        size: (width, height) to average down to; None keeps the photo's own.
-
-    Raises:
-        CarvanaError: not an image, truncated, or too big to be a photo.
-    """
-    with open_image(path) as image:
-        try:
-            if size is not None:
-                # JPEG decodes at 1/2, 1/4 or 1/8 size for less work; the rest is averaged below.
-                turned = displayed_size(image) != image.size
-                image.draft("RGB", size[::-1] if turned else size)
-            image = _to_rgb(ImageOps.exif_transpose(image))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
-        # Averaging (BOX) twice is averaging once, so photos stored at half size look the same.
-        return np.asarray(image if size is None else image.resize(size, Image.Resampling.BOX))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        # Pillow would cut 16-bit greys off at 255 instead of scaling them.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def read_mask(
-    path: str | Path, size: tuple[int, int] | None = None, photo_size: tuple[int, int] | None = None
-) -> np.ndarray:
-    """Mask at its own size as bool (height, width), or averaged down to `size` as uint8.
-
-    An averaged value is 255 times the share of the pixel that is car: a soft target.
-
-    Args:
-        path: GIF or PNG whose pixels hold two values, 0 for background.
-        size: (width, height) to average down to; None keeps the mask's own.
-        photo_size: (width, height) the mask must have.
-
-    Raises:
-        CarvanaError: not an image, truncated, not two-valued, or not `photo_size`.
-    """
-    with open_image(path) as image:
-        if photo_size is not None and image.size != photo_size:
-            here, there = ("{}x{}".format(*s) for s in (image.size, photo_size))
-            raise CarvanaError(
-                f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
-            )
-        try:
-            grey = image.convert("L")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
-    values = [value for value, count in enumerate(grey.histogram()) if count]
-    if len(set(values) | {0}) > 2:
-        raise CarvanaError(
-            f"{path} is not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
-            "a mask holds 0 for background and one other value for car; threshold it"
-        )
-    mask = np.asarray(grey) > 0
-    if size is None:
-        return mask
-    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    return np.asarray(soft)
-
-
 def read_pair(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Photo (H, W, 3) and soft mask (H, W), both uint8 at `size` = (width, height)."""
     with open_image(pair.photo) as image:
@@ -287,6 +200,7 @@ class CarvanaDataset(Dataset):
         self.pairs = list(pairs)
         self.size = size
         self.arrays = arrays
+        self._kept: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -297,11 +211,34 @@ class CarvanaDataset(Dataset):
 
     def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory."""
+        if self._kept is not None:
+            chosen = torch.as_tensor(indices, device=self._kept[0].device)
+            return self._kept[0][chosen].permute(0, 3, 1, 2), self._kept[1][chosen][:, None]
         if self.arrays is not None:
             images, masks = self.arrays[0][indices], self.arrays[1][indices]
         else:
             images, masks = map(np.stack, zip(*(read_pair(self.pairs[i], self.size) for i in indices), strict=True))
         return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
+
+    def keep_on(self, device: torch.device, free: int | None = None) -> bool:
+        """Hold the decoded arrays in a GPU's memory, if they take at most half of what is free there.
+
+        Args:
+            free: bytes to count with; None asks the device, and counts none on anything but CUDA.
+
+        Returns:
+            Whether batches now come from the device.
+        """
+        if free is None:
+            free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+        if self.arrays is None or 2 * sum(array.nbytes for array in self.arrays) > free:
+            return False
+        kept = [torch.empty(array.shape, dtype=torch.uint8, device=device) for array in self.arrays]
+        for start in range(0, len(self), 256):
+            for tensor, array in zip(kept, self.arrays, strict=True):
+                tensor[start : start + 256] = torch.from_numpy(array[start : start + 256].copy())
+        self._kept = (kept[0], kept[1])
+        return True
 
     def masks(self) -> np.ndarray:
         """All soft masks, uint8 (N, H, W) in 0..255."""

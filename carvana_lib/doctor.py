@@ -8,18 +8,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .data import (
-    MASK_SUFFIXES,
-    Pair,
-    displayed_size,
-    mask_folder,
-    open_image,
-    photo_folder,
-    read_mask,
-    read_photo,
-    scan,
-)
+from .data import MASK_SUFFIXES, Pair, mask_folder, photo_folder, scan
 from .errors import CarvanaError
+from .images import displayed_size, open_image, read_mask, read_photo
 
 
 def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], list[str]]:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from scipy.ndimage import binary_erosion
 from torch import nn
 
-from .data import CarvanaDataset, read_photo
+from .data import CarvanaDataset
 from .evaluation import Evaluation
+from .images import read_photo
 from .prediction import predict_array
 
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)

@@ -14,8 +14,8 @@ from torch import nn
 
 from .checkpoint import write_atomically
 from .config import TrainConfig
-from .data import read_photo
 from .errors import CarvanaError
+from .images import read_photo
 from .transforms import normalise
 
 

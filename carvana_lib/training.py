@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import threading
 import time
@@ -29,6 +28,7 @@ from .data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from .devices import make_accelerator
 from .errors import CarvanaError
 from .evaluation import Evaluation, evaluate
+from .history import METRICS, History, epoch_line, write_curves, write_metrics
 from .losses import LOSSES
 from .metrics import accuracy, dice, iou
 from .optimizers import average_weights, make_optimizer, make_schedule
@@ -38,8 +38,6 @@ from .transforms import Augment, normalise
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator
 
-History = list[dict[str, float]]
-METRICS = "metrics.csv"
 _SEED_STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
 
 
@@ -73,8 +71,12 @@ def fit(
     """
     out = Path(out)
     checkpoint = prepare_run(out, config, resume)
-    train, validation = open_datasets(config, root, progress)
-    run = Run(config, make_accelerator(config), len(train))
+    accelerator = make_accelerator(config)
+    # The first process decodes, the others find its cache.
+    with accelerator.main_process_first():
+        train, validation = open_datasets(config, root, progress and accelerator.is_main_process)
+    train.keep_on(accelerator.device)
+    run = Run(config, accelerator, len(train))
     main, progress = run.accelerator.is_main_process, progress and run.accelerator.is_main_process
     if checkpoint is not None:
         run.restore(checkpoint)
@@ -87,7 +89,7 @@ def fit(
             if main:
                 run.write_epoch(out)
             if progress:
-                tqdm.write(_epoch_line(run.history[-1], run.best_dice))
+                tqdm.write(epoch_line(run.history[-1], run.best_dice))
             if on_epoch is not None:
                 on_epoch(run.history)
     return run.history
@@ -142,6 +144,7 @@ class Run:
         self.total_steps = config.epochs * self.steps_per_epoch
         torch.manual_seed(config.seed)
         self.model = config.build_model().to(accelerator.device)
+        self.model.recompute = config.recompute
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
@@ -251,15 +254,9 @@ class Run:
             save_weights(
                 out / BEST_WEIGHTS, self.trained_model(), self.config, epoch=str(row["epoch"]), dice=str(row["dice"])
             )
-        write_atomically(out / METRICS, self._write_history)
-        _write_curves(out / "tensorboard", row)
+        write_metrics(out / METRICS, self.history)
+        write_curves(out / "tensorboard", row)
         self.save(out)
-
-    def _write_history(self, path: Path) -> None:
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.history[0].keys())
-            writer.writeheader()
-            writer.writerows(self.history)
 
     def save(self, out: Path) -> None:
         """Write last.pt; only the first process does."""
@@ -305,20 +302,3 @@ def open_datasets(
 def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:
     """The order of the training photos in an epoch, from seed and epoch alone: int64 (photos,)."""
     return torch.randperm(photos, generator=torch.Generator().manual_seed(seed * _SEED_STRIDE + epoch))
-
-
-def _write_curves(folder: Path, row: dict[str, float]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    # purge_step hides what an earlier run wrote for this epoch before it was stopped.
-    with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
-        for name, value in row.items():
-            curves.add_scalar(name, value, int(row["epoch"]))
-
-
-def _epoch_line(row: dict[str, float], best: float) -> str:
-    mark = " (best so far)" if row["dice"] >= best else ""
-    return (
-        f"Epoch {row['epoch']:.0f}: loss {row['loss']:.4f}, validation Dice {row['dice']:.4f}{mark}, "
-        f"accuracy {row['accuracy']:.4f}, {row['images_per_second']:.1f} img/s"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class DoubleConv(nn.Sequential):
@@ -93,6 +94,9 @@ class UNet(nn.Module):
             if count < 1:
                 raise ValueError(f"UNet: {name}={count} must be at least 1")
         self.depth, self.padding = depth, padding
+        # Set to True to forget activations and compute them again on the way back: less memory, more
+        # time, the same gradients. (Batch norm's running mean sees each batch twice.)
+        self.recompute = False
         widths = [base_channels * 2**level for level in range(depth + 1)]
         self.stem = DoubleConv(in_channels, widths[0], norm, padding)
         self.down = nn.ModuleList(DoubleConv(widths[i], widths[i + 1], norm, padding) for i in range(depth))
@@ -108,14 +112,19 @@ class UNet(nn.Module):
             x = images
         else:
             x = _pad_to_multiple(images, 2**self.depth)
-        skips = [self.stem(x)]
+        skips = [self._run(self.stem, x)]
         for down in self.down:
-            skips.append(down(F.max_pool2d(skips[-1], 2)))
+            skips.append(self._run(down, F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
         for up in self.up:
-            x = up(x, skips.pop())
+            x = self._run(up, x, skips.pop())
         logits = self.head(x)
         return logits if self.padding == "valid" else logits[..., :height, :width]
+
+    def _run(self, block: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
 
 
 def valid_output_side(side: int, depth: int = 4) -> int:

@@ -1,17 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from conftest import CARS, VIEWS, car_name, draw, write_pair
 from PIL import Image
 
-from carvana_lib.data import (
-    CarvanaDataset,
-    car_fold,
-    find_data,
-    list_pairs,
-    read_mask,
-    read_photo,
-)
+from carvana_lib.cache import cached_dataset
+from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs
 from carvana_lib.errors import CarvanaError
+from carvana_lib.images import read_mask, read_photo
 
 
 def test_fold_is_the_last_decimal_digit_of_the_car():
@@ -223,3 +219,14 @@ def test_a_batch_is_its_items(carvana):
     assert (images[0] == dataset[7][0]).all()
     assert (masks[1].float() / 255 == dataset[2][1]).all()
     assert (dataset.masks()[2] == masks[1, 0].numpy()).all()
+
+
+def test_kept_photos_are_the_cached_ones(carvana, tmp_path):
+    dataset = cached_dataset(list_pairs(carvana), (48, 32), tmp_path, progress=False)
+    before = dataset.batch([7, 2, 30])
+    assert not dataset.keep_on(torch.device("cpu"))
+    assert not dataset.keep_on(torch.device("cpu"), free=2 * 32 * 48 * 32 * 4 - 1)
+    assert dataset.keep_on(torch.device("cpu"), free=2 * 32 * 48 * 32 * 4)
+    dataset.arrays = None
+    for ours, theirs in zip(dataset.batch([7, 2, 30]), before, strict=True):
+        assert (ours == theirs).all()

@@ -244,3 +244,29 @@ def test_compiled_net_gives_the_same_logits():
     net, images = small_net(base_channels=4, depth=1), pictures(15, 17)
     expected = run(net, images)
     torch.testing.assert_close(run(torch.compile(net), images), expected, atol=1e-4, rtol=0)
+
+
+def test_recomputed_activations_give_the_same_gradients():
+    torch.manual_seed(0)
+    net = UNet(base_channels=4, depth=2)
+    images = torch.randn(2, 3, 24, 32)
+    gradients = []
+    for recompute in (False, True):
+        net.recompute = recompute
+        net.zero_grad()
+        net(images).square().mean().backward()
+        gradients.append([parameter.grad.clone() for parameter in net.parameters()])
+    for plain, again in zip(*gradients, strict=True):
+        assert torch.allclose(plain, again, atol=1e-6)
+
+
+def test_recomputing_keeps_less_for_the_way_back():
+    kept = []
+    for recompute in (False, True):
+        net = UNet(base_channels=4, depth=2)
+        net.recompute = recompute
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t):
+            net(torch.randn(1, 3, 32, 32))
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 2

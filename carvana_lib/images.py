@@ -1,0 +1,98 @@
+"""Read photos and masks from files, at their own size or averaged down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import CarvanaError
+
+_EXIF_ORIENTATION = 0x0112
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """`PIL.Image.open` with its failures in words (CarvanaError)."""
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise CarvanaError(f"no file {path}: check the path") from None
+    except UnidentifiedImageError:
+        raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CarvanaError(f"{path} cannot be read ({error}): replace or remove it") from None
+
+
+def displayed_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
+    turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    return image.size[::-1] if turned else image.size
+
+
+def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Photo as uint8 RGB (height, width, 3), turned as its EXIF says.
+
+    Args:
+        path: JPEG, PNG or anything else Pillow reads, in any colour mode.
+        size: (width, height) to average down to; None keeps the photo's own.
+
+    Raises:
+        CarvanaError: not an image, truncated, or too big to be a photo.
+    """
+    with open_image(path) as image:
+        try:
+            if size is not None:
+                # JPEG decodes at 1/2, 1/4 or 1/8 size for less work; the rest is averaged below.
+                turned = displayed_size(image) != image.size
+                image.draft("RGB", size[::-1] if turned else size)
+            image = _to_rgb(ImageOps.exif_transpose(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+        # Averaging (BOX) twice is averaging once, so photos stored at half size look the same.
+        return np.asarray(image if size is None else image.resize(size, Image.Resampling.BOX))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would cut 16-bit greys off at 255 instead of scaling them.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def read_mask(
+    path: str | Path, size: tuple[int, int] | None = None, photo_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Mask at its own size as bool (height, width), or averaged down to `size` as uint8.
+
+    An averaged value is 255 times the share of the pixel that is car: a soft target.
+
+    Args:
+        path: GIF or PNG whose pixels hold two values, 0 for background.
+        size: (width, height) to average down to; None keeps the mask's own.
+        photo_size: (width, height) the mask must have.
+
+    Raises:
+        CarvanaError: not an image, truncated, not two-valued, or not `photo_size`.
+    """
+    with open_image(path) as image:
+        if photo_size is not None and image.size != photo_size:
+            here, there = ("{}x{}".format(*s) for s in (image.size, photo_size))
+            raise CarvanaError(
+                f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
+            )
+        try:
+            grey = image.convert("L")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+    values = [value for value, count in enumerate(grey.histogram()) if count]
+    if len(set(values) | {0}) > 2:
+        raise CarvanaError(
+            f"{path} is not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
+            "a mask holds 0 for background and one other value for car; threshold it"
+        )
+    mask = np.asarray(grey) > 0
+    if size is None:
+        return mask
+    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+    return np.asarray(soft)
