@@ -17,6 +17,7 @@ help: ## list these commands
 run: $(SETUP) ## train a small U-Net in about a minute, score it, draw its masks
 	$(BIN)/carvana train --preset quick --out runs/quick --overwrite
 	$(BIN)/carvana evaluate --weights runs/quick --fold 0,1 --json runs/quick/scores.json --figure runs/quick/masks.png
+	@echo "Look at runs/quick/masks.png. Next: your own photo (carvana predict) or the real data, both in README.md."
 
 lab: $(SETUP) ## open JupyterLab here
 	$(BIN)/jupyter lab

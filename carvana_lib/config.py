@@ -125,7 +125,7 @@ def _typed(name: str, value: object, kind: object) -> object:
 
 PRESETS: dict[str, TrainConfig] = {
     # A look at training in under a minute on a laptop.
-    "quick": TrainConfig(size=(120, 80), base_channels=8, learning_rate=5e-3, epochs=6, train_cars=40),
+    "quick": TrainConfig(size=(144, 96), base_channels=8, learning_rate=5e-3, epochs=10, train_cars=40),
     # The protocol of the project this series started from: 240x240, hard masks, no augmentation.
     "published": TrainConfig(
         size=(240, 240),
