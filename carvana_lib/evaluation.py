@@ -149,7 +149,10 @@ def score(
         return dataset.pairs[index].name, counts, error
 
     rows = []
-    with ThreadPoolExecutor(2) as pool, tqdm(total=total, desc=title, unit="photo", disable=title is None) as bar:
+    with (
+        ThreadPoolExecutor(2) as pool,
+        tqdm(total=total, desc=title, unit="photo", leave=False, disable=title is None) as bar,
+    ):
         waiting = []
         for index, predict in predictions:
             waiting.append(pool.submit(one, index, predict))

@@ -217,6 +217,13 @@ def test_table_and_sheet_list_complete_cars_only(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
 
 
+def test_a_drawn_car_is_moved_whole(tmp_path: Path) -> None:
+    _fake_car(tmp_path / "scratch", CARS[0])
+    render_finish.move_car(tmp_path / "scratch", tmp_path / "out", CARS[0].car)
+    assert render_finish.complete(tmp_path / "out", CARS[0].car)
+    assert not [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -76,6 +76,14 @@ def save_view(out: Path, spec: CarSpec, view: int, photo: Array, coverage: Array
     write_whole(mask_path, lambda path: mask_image(coverage).save(path, optimize=False))
 
 
+def move_car(folder: Path, out: Path, car: str) -> None:
+    """Move a car's photos and masks from `folder`, on the same disk, to `out`."""
+    for view in range(1, VIEWS + 1):
+        for source, target in zip(paths(folder, car, view), paths(out, car, view), strict=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+
+
 def foreground(out: Path, car: str) -> float:
     """The car's share of its photos, mean over the views."""
     shares = []

@@ -7,12 +7,13 @@ python tools/render_sample.py --out data/sample --car 3              # one car's
 from __future__ import annotations
 
 import argparse
-import contextlib
+import importlib.util
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import render_finish
@@ -43,29 +44,33 @@ def chosen(specs: Sequence[CarSpec], car: str | None) -> list[CarSpec]:
     return found
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Blender's own lines off the terminal."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+def _draw_views(spec: CarSpec, folder: Path, samples: int, threads: int) -> None:
+    """Draw one car's views into `folder`; Blender's own lines are kept off the terminal."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    from render_scene import draw  # loads Blender
+
+    views = list(range(1, VIEWS + 1))
+    photos, coverages = draw(spec, folder, samples, threads, views)
+    for view, photo, coverage in zip(views, photos, coverages, strict=True):
+        render_finish.save_view(folder, spec, view, photo, coverage)
 
 
 def draw_car(spec: CarSpec, out: Path, samples: int, threads: int) -> None:
-    """Draw and write the 16 views of one car."""
-    from render_scene import draw  # Blender is loaded only when something is drawn
-
-    views = list(range(1, VIEWS + 1))
-    with tempfile.TemporaryDirectory() as scratch, quiet():
-        photos, coverages = draw(spec, Path(scratch), samples, threads, views)
-    for view, photo, coverage in zip(views, photos, coverages, strict=True):
-        render_finish.save_view(out, spec, view, photo, coverage)
+    """Draw the 16 views of one car and put them in place once all of them are there."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=".drawing-") as scratch:
+        # Blender takes Ctrl-C for itself and then goes on with a picture missing, so it works in a process of its own.
+        worker = multiprocessing.get_context("spawn").Process(
+            target=_draw_views, args=(spec, Path(scratch), samples, threads)
+        )
+        worker.start()
+        try:
+            worker.join()
+        finally:
+            worker.kill()
+            worker.join()
+        if worker.exitcode:
+            raise OSError(f"Blender stopped with status {worker.exitcode} while drawing {spec.car}")
+        render_finish.move_car(Path(scratch), out, spec.car)
 
 
 def draw_all(specs: Sequence[CarSpec], args: argparse.Namespace) -> None:
@@ -73,6 +78,10 @@ def draw_all(specs: Sequence[CarSpec], args: argparse.Namespace) -> None:
     todo = [spec for spec in specs if args.overwrite or not render_finish.complete(args.out, spec.car)]
     if len(todo) < len(specs):
         print(f"{len(specs) - len(todo)} of {len(specs)} cars are already complete")
+    if todo and importlib.util.find_spec("bpy") is None:
+        raise SystemExit(
+            "error: Blender is missing; with Python 3.11 run: pip install -r tools/requirements-render.txt"
+        )
     start = time.monotonic()
     for done, spec in enumerate(todo, 1):
         draw_car(spec, args.out, args.samples, args.threads)
@@ -97,14 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         render_finish.write_table(args.out, specs)
         if args.sheet:
             render_finish.write_sheet(args.out, specs, args.sheet)
-    except ModuleNotFoundError as error:
-        if error.name != "bpy":
-            raise
-        print(
-            "error: Blender is missing; with Python 3.11 run: pip install -r tools/requirements-render.txt",
-            file=sys.stderr,
-        )
-        return 1
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
