@@ -35,7 +35,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
 
-    precision = pick_precision(config.precision, PartialState().device)
+    # Unless told that there is only the CPU, accelerate overlooks the other processes of torchrun.
+    cpu = best_device().type == "cpu"
+    precision = pick_precision(config.precision, PartialState(cpu=cpu).device)
     # accelerate remembers the precision of the last run; a notebook may train again in another one.
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
+    return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_steps=config.accumulate)

@@ -52,7 +52,7 @@ class Evaluation:
         per_car = np.bincount(car_of, weights=per_photo) / np.bincount(car_of)
         photo, car = int(per_photo.argmin()), int(per_car.argmin())
         result: dict[str, object] = {
-            "dice": float(per_photo.mean()),
+            "dice": dice(self.counts).item(),
             "dice_ci95": bootstrap_interval(per_photo, cars),
             "dice_global": dice(self.counts, "global").item(),
             "dice_batch": dice(self.counts, "batch").item(),

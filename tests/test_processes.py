@@ -1,0 +1,67 @@
+"""The same training in one process and in two, as torchrun and accelerate start them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import tiny
+
+from carvana_lib.training import fit
+
+CHILD = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from conftest import tiny
+from carvana_lib.training import fit
+history = fit(tiny(**{settings!r}), {data!r}, {out!r}, progress=False)
+from accelerate import PartialState
+if PartialState().is_main_process:
+    print("HISTORY", PartialState().num_processes, json.dumps(history))
+"""
+# Batch norm would see half a batch in each of two processes; without it both ways compute the same sums.
+SETTINGS = {"norm": None, "epochs": 8, "learning_rate": 5e-3, "ema_decay": 0.5}
+
+
+@pytest.fixture(scope="module")
+def two(carvana, tmp_path_factory):
+    """History and run folder of a training in two processes."""
+    out = tmp_path_factory.mktemp("two") / "run"
+    script = out.parent / "train.py"
+    here = str(Path(__file__).parent)
+    script.write_text(CHILD.format(tests=here, settings=SETTINGS, data=str(carvana), out=str(out)))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29573", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("HISTORY 2 ")]
+    assert len(lines) == 1
+    return json.loads(lines[0].removeprefix("HISTORY 2 ")), out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
+def test_two_processes_give_the_loss_curve_of_one(two, carvana, tmp_path):
+    one = fit(tiny(**SETTINGS), carvana, tmp_path / "run", progress=False)
+    history, _ = two
+    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in one], abs=1e-4)
+    assert history[-1]["dice"] > 0.7
+    for name in ("dice", "accuracy", "iou"):
+        assert [row[name] for row in history] == pytest.approx([row[name] for row in one], abs=2e-3)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
+def test_two_processes_score_like_one_and_write_once(two, carvana):
+    from carvana_lib.checkpoint import load_model
+    from carvana_lib.data import CarvanaDataset, list_pairs
+    from carvana_lib.evaluation import evaluate
+
+    history, out = two
+    model, config = load_model(out)
+    scores = evaluate(model, CarvanaDataset(list_pairs(carvana, [1]), config.size), outlines=False, progress=False)
+    best = max(history, key=lambda row: row["dice"])
+    assert scores.summary()["dice"] == best["dice"]
+    assert scores.summary()["accuracy"] == best["accuracy"]
+    assert len((out / "metrics.csv").read_text().splitlines()) == 1 + len(history)
+    assert len(list((out / "tensorboard").iterdir())) == len(history)
