@@ -75,3 +75,12 @@ def test_a_build_that_lost_the_race_uses_the_other_one(broken, tmp_path):
     cache._build(pairs, SIZE, folder, done, progress=False)
     assert [entry.name for entry in folder.iterdir()] == [done.name]
     assert (np.load(done / "images.npy") == whole[0]).all()
+
+
+@pytest.mark.parametrize("kind", ["photo", "mask"])
+def test_a_file_of_another_time_is_another_entry(broken, kind):
+    pairs = list_pairs(broken)
+    before = cache.cache_key(pairs, SIZE)
+    assert cache.cache_key(pairs, SIZE) == before
+    os.utime(getattr(pairs[1], kind), (1, 1))
+    assert cache.cache_key(pairs, SIZE) != before
