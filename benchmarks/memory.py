@@ -1,0 +1,111 @@
+"""Peak memory of a training process our way and the usual way, growth with photos, and opening times.
+
+    python benchmarks/memory.py [--json FILE]
+
+Each figure comes from a process of its own, on photos made up for the purpose: 1918x1280 noise is
+not needed, since memory depends on the size the net sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from speed import SIZE, machine
+
+from carvana_lib.cache import cached_dataset
+from carvana_lib.data import list_pairs
+from carvana_lib.evaluation import write_json
+
+COUNTS = (500, 1000, 2000)
+MANY = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/memory.json"))
+    parser.add_argument("--child", nargs=3, metavar=("WAY", "DATA", "CACHE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(child(*options.child)))
+        return
+    results: dict[str, object] = {"machine": machine(), "size": SIZE, "import_seconds": import_seconds()}
+    print(f"import carvana_lib and its training module after torch: {results['import_seconds']:.3f} s")
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in (*COUNTS, MANY):
+            data, cache = Path(scratch) / f"data{count}", Path(scratch) / "cache"
+            make_photos(data, count)
+            cached_dataset(list_pairs(data), SIZE, cache)
+            ways = ("open",) if count == MANY else ("open", "ours", "usual")
+            results[str(count)] = {way: run_child(way, data, cache) for way in ways}
+            print(count, "photos:", json.dumps(results[str(count)]), flush=True)
+    write_json(options.json, results)
+    print(f"Written to {options.json}")
+
+
+def child(way: str, data: str, cache: str) -> dict[str, float]:
+    """What one process measures of itself: seconds to open the cache, or peak memory of five steps."""
+    if way == "open":
+        began = time.perf_counter()
+        pairs = list_pairs(data)
+        cached_dataset(pairs, SIZE, Path(cache))
+        return {"seconds_to_open": time.perf_counter() - began}
+    import torch
+    from speed import steppers
+    from usual import usual_loader, usual_step
+
+    from carvana_lib.config import TrainConfig
+
+    pairs = list_pairs(data)
+    began = time.perf_counter()
+    if way == "ours":
+        steppers(cached_dataset(pairs, SIZE, Path(cache)), 16, 16, 5)[1]()
+    else:
+        model = TrainConfig(base_channels=16).build_model()
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+        for _, batch in zip(range(5), usual_loader(pairs, SIZE, 16), strict=False):
+            usual_step(model, optimizer, *batch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "linux" else 1e9)
+    return {"peak_gb": peak, "seconds": time.perf_counter() - began}
+
+
+def run_child(way: str, data: Path, cache: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--child", way, str(data), str(cache)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def import_seconds() -> float:
+    """What `import carvana_lib` adds to `import torch`, the median of five processes."""
+    code = "import torch, time; t = time.perf_counter(); import carvana_lib; print(time.perf_counter() - t)"
+    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(5)]
+    return sorted(float(run.stdout) for run in runs)[2]
+
+
+def make_photos(root: Path, count: int) -> None:
+    """`count` pairs at the net's size: sixteen pictures, under many names."""
+    width, height = SIZE
+    generator = np.random.default_rng(0)
+    (root / "train").mkdir(parents=True)
+    (root / "train_masks").mkdir()
+    for number in range(count):
+        name = f"{number // 16 + 16:012x}_{number % 16 + 1:02d}"
+        photo, mask = root / "train" / f"{name}.jpg", root / "train_masks" / f"{name}_mask.gif"
+        if number < 16:
+            Image.fromarray(generator.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(photo)
+            Image.fromarray(generator.random((height, width)) > 0.8).save(mask)
+            continue
+        first = f"{16:012x}_{number % 16 + 1:02d}"
+        photo.hardlink_to(root / "train" / f"{first}.jpg")
+        mask.hardlink_to(root / "train_masks" / f"{first}_mask.gif")
+
+
+if __name__ == "__main__":
+    main()
