@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--fold", type=_folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
     )
-    evaluate.add_argument("--batch-size", type=_count, default=16, help="changes speed, not scores")
+    evaluate.add_argument("--batch-size", type=_count, help="changes speed, not scores")
     evaluate.add_argument("--json", type=Path, help="write the scores here, and a CSV row a photo beside it")
     evaluate.add_argument("--figure", type=Path, help="write a picture of the best and worst masks here")
     evaluate.set_defaults(command=run_evaluate)
