@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test check-data lock clean
+.PHONY: help run lab test check-data bench pack gpu lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,16 @@ test: $(SETUP) ## run the tests and the style checks
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
+
+bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
+	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python benchmarks/memory.py
+
+pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
+	$(BIN)/python benchmarks/pack.py --data "$(DATA)"
+
+gpu: $(SETUP) ## measure on a GPU: photos a second, roofline, time to Dice 0.991
+	$(BIN)/python benchmarks/gpu.py $(if $(wildcard build/carvana_pack.npz),--pack build/carvana_pack.npz)
 
 lock: $(SETUP) ## renew requirements.lock from pyproject.toml
 	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

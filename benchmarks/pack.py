@@ -37,7 +37,7 @@ class PackedDataset(CarvanaDataset):
         self.native = split_bytes(pack, f"{split}_native") if f"{split}_native" in pack else []
 
     def native_mask(self, index: int) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(self.native[index])))
+        return np.array(Image.open(io.BytesIO(self.native[index])))
 
 
 def split_bytes(pack: np.lib.npyio.NpzFile, name: str) -> list[bytes]:
