@@ -40,7 +40,7 @@ def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0) -> torch.Tensor:
-    """The paper's weight map (arXiv 1505.04597, equation 2) for one object: (N, 1, H, W), mean about 1 to 3.
+    """The paper's weight map (arXiv 1505.04597, equation 2) for one object: (N, 1, H, W), above 0.
 
     w = w_c + w0 * exp(-d^2 / (2 sigma^2)), where w_c makes both classes count alike and d is the
     distance in pixels to the nearest pixel of the other class. The paper's second distance, to the

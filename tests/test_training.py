@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny, write_pair
+from PIL import Image
 from safetensors.torch import load_file
 
 from carvana_lib import training
@@ -28,6 +29,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def read_metrics(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def shrink(mask: Path) -> None:
+    Image.new("1", (8, 8)).save(mask)
 
 
 def assert_same(ours, theirs):
@@ -186,6 +195,8 @@ def test_a_loss_that_is_not_finite_names_the_photos_and_keeps_the_run(carvana, t
     [
         (lambda data: next((data / "train").glob("*c_01.jpg")).write_text("text"), r"c_01\.jpg is not an image"),
         (lambda data: next((data / "train_masks").glob("*c_01*")).unlink(), r"c_01\.jpg has no mask"),
+        (lambda data: cut(next((data / "train").glob("*b_01.jpg"))), r"b_01\.jpg is damaged .*truncated"),
+        (lambda data: shrink(next((data / "train_masks").glob("*b_01*"))), r"b_01_mask\.gif is 8x8 but its photo"),
     ],
 )
 def test_unusable_data_stop_training_before_it_starts(broken, tmp_path, damage, message):
