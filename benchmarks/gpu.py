@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--compile", action="store_true", help="torch.compile the net; its time counts")
+    parser.add_argument("--cuda-graphs", action="store_true", help="with --compile, replay steps as CUDA graphs")
     parser.add_argument("--epochs", type=int, default=14, help="of the run to Dice 0.991")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
@@ -80,7 +81,14 @@ def peak(side: int) -> dict[str, float]:
 
 def throughput(size: tuple[int, int], base_channels: int, batch: int, options: argparse.Namespace) -> dict[str, object]:
     """Training photos a second, ours and the usual way, and the peak memory of ours."""
-    config = TrainConfig(size=size, base_channels=base_channels, batch_size=batch, compile=options.compile, loss="bce")
+    config = TrainConfig(
+        size=size,
+        base_channels=base_channels,
+        batch_size=batch,
+        compile=options.compile,
+        cuda_graphs=options.cuda_graphs,
+        loss="bce",
+    )
     dataset, device, steps = random_photos(size, 4 * batch), best_device(), 2 if options.smoke else 30
     dataset.keep_on(device)
     run, order = Run(config, make_accelerator(config), len(dataset)), epoch_order(len(dataset), 0, 0)
@@ -150,7 +158,10 @@ def time_to_dice(options: argparse.Namespace) -> dict[str, object]:
     with np.load(options.pack) as pack:
         train, validation = PackedDataset(pack, "train"), PackedDataset(pack, "validation")
     config = TrainConfig(
-        base_channels=4 if options.smoke else 32, epochs=1 if options.smoke else options.epochs, compile=options.compile
+        base_channels=4 if options.smoke else 32,
+        epochs=1 if options.smoke else options.epochs,
+        compile=options.compile,
+        cuda_graphs=options.cuda_graphs,
     )
     began, rows = time.perf_counter(), []
     run = Run(config, make_accelerator(config), len(train))

@@ -16,7 +16,7 @@ from torch import nn
 
 from .config import TrainConfig
 from .errors import CarvanaError
-from .unet import UNet
+from .unet import UNet, with_patches
 
 BEST_WEIGHTS = "best.safetensors"
 LAST_CHECKPOINT = "last.pt"
@@ -99,6 +99,25 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         reason = str(error).splitlines()[-1].strip()
         raise CarvanaError(f"{path} does not fit the net of its own config ({reason}): get the file again") from None
     return model.to(device).eval(), config
+
+
+def start_weights(model: UNet, path: str | Path) -> None:
+    """Give `model` the trained weights of `path`, also those of a net that has no patches yet.
+
+    Raises:
+        CarvanaError: as `load_model`, or weights of a net of another shape.
+    """
+    trained, _ = load_model(path)
+    state = trained.state_dict()
+    if trained.patch == 1 < model.patch:
+        state = with_patches(state, model.patch)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CarvanaError(
+            f"start={path}: its net has another shape ({reason}): set base_channels, depth, norm, up and patch as there"
+        ) from None
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

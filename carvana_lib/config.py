@@ -20,7 +20,7 @@ _CHOICES = {
     "schedule": ("one-cycle", "constant"),
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
-_AT_LEAST_ONE = ("base_channels", "depth", "epochs", "batch_size", "accumulate", "log_every")
+_AT_LEAST_ONE = ("base_channels", "depth", "patch", "epochs", "batch_size", "accumulate", "log_every")
 _SHARES = ("flip", "scale", "shift", "colour", "ema_decay")
 
 
@@ -37,6 +37,8 @@ class TrainConfig:
     depth: int = 4  # levels below the first
     norm: str | None = "batch"
     up: str = "transpose"
+    patch: int = 1  # side of the squares of pixels that the first level takes as one
+    start: str = ""  # weights to start from, a file or a run folder; empty for random ones
     loss: str = "bce+dice"
     soft_masks: bool = True  # False: a pixel of the smaller mask is car if more than half of it is
     optimizer: str = "adamw"
@@ -55,6 +57,7 @@ class TrainConfig:
     precision: str = "auto"  # bf16 where the device has it, else fp16 on a GPU and float32 on a CPU
     channels_last: bool = True
     compile: bool = False
+    cuda_graphs: bool = False  # with compile, on an NVIDIA GPU: the processor hands out a step's work at once
     recompute: bool = False  # activations on the way back: big photos fit in less memory, a third slower
     train_cars: int = 0  # use only the first so many training cars; 0 for all
     seed: int = 0
@@ -83,12 +86,14 @@ class TrainConfig:
                 raise CarvanaError(f"{name}={getattr(self, name)} must not be negative")
         if self.scale > 0.9:
             raise CarvanaError(f"scale={self.scale} must be at most 0.9: a photo cannot shrink to nothing")
+        if self.cuda_graphs and not self.compile:
+            raise CarvanaError("cuda_graphs=True needs compile=True")
         if self.batch_size % self.accumulate:
             raise CarvanaError(f"batch_size={self.batch_size} must divide by accumulate={self.accumulate}")
 
     def build_model(self) -> UNet:
         """The U-Net of these settings, with fresh weights."""
-        return UNet(base_channels=self.base_channels, depth=self.depth, norm=self.norm, up=self.up)
+        return UNet(base_channels=self.base_channels, depth=self.depth, norm=self.norm, up=self.up, patch=self.patch)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -141,7 +146,11 @@ PRESETS: dict[str, TrainConfig] = {
         ema_decay=0.0,
     ),
     # Under an hour on two cores.
-    "small": TrainConfig(colour=0.15),
+    "coarse": TrainConfig(colour=0.15),
+    # Goes on from `coarse` (start) with four times the pixels: the weights that come with the project.
+    "small": TrainConfig(
+        size=(959, 640), patch=2, learning_rate=1e-3, epochs=7, batch_size=8, colour=0.15, ema_decay=0.998, compile=True
+    ),
     # For a GPU with 40 GB or more.
     "best": TrainConfig(
         size=(960, 640),

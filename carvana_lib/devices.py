@@ -30,6 +30,13 @@ def pick_precision(precision: str, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and has_bf16() else "no"
 
 
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context in which a net computes in a config's `precision` on `device`."""
+    kind = pick_precision(precision, device)
+    dtype = torch.float16 if kind == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=kind != "no")
+
+
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """The `accelerate.Accelerator` for this machine and `config`."""
     from accelerate import Accelerator

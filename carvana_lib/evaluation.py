@@ -100,6 +100,7 @@ def evaluate(
     outlines: bool = True,
     indices: Sequence[int] | None = None,
     progress: bool = True,
+    precision: str = "auto",
 ) -> Evaluation:
     """Score `model` on every photo at the native size of its mask.
 
@@ -113,6 +114,7 @@ def evaluate(
         batch_size: photos the net sees at once; None chooses what is fast on the device.
         outlines: measure the boundary error too.
         indices: only these photos, one process's share of them say.
+        precision: see `predict_logits`.
     """
     device = next(model.parameters()).device
     cut = logit(threshold)
@@ -123,7 +125,7 @@ def evaluate(
     def predictions() -> Iterator[Prediction]:
         for start in range(0, len(indices), batch_size):
             chosen = list(indices[start : start + batch_size])
-            logits = predict_logits(model, dataset.batch(chosen)[0].to(device), tta)
+            logits = predict_logits(model, dataset.batch(chosen)[0].to(device), tta, precision)
             for index, one in zip(chosen, logits.split(1), strict=True):
                 yield index, lambda height, width, one=one: upsample(one, height, width)[0, 0] > cut
 

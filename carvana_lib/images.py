@@ -82,17 +82,30 @@ def read_mask(
                 f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
             )
         try:
-            grey = image.convert("L")
+            # A palette is looked up once, not for each of two million pixels.
+            pixels = image if image.mode == "P" else image.convert("L")
+            used = [value for value, count in enumerate(pixels.histogram()) if count]
+            values = _palette_greys(image, used) if image.mode == "P" else used
+            pixels = np.asarray(pixels)
         except (OSError, SyntaxError, ValueError) as error:
             raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
-    values = [value for value, count in enumerate(grey.histogram()) if count]
     if len(set(values) | {0}) > 2:
         raise CarvanaError(
             f"{path} is not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
             "a mask holds 0 for background and one other value for car; threshold it"
         )
-    mask = np.asarray(grey) > 0
+    is_car = np.zeros(256, dtype=bool)
+    is_car[used] = np.array(values) > 0
+    mask = is_car[pixels]
     if size is None:
         return mask
     soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
     return np.asarray(soft)
+
+
+def _palette_greys(image: Image.Image, indices: list[int]) -> list[int]:
+    """Grey level, 0 to 255, of each of a palette image's colours in `indices`."""
+    few = Image.new("P", (len(indices), 1))
+    few.putpalette(image.getpalette("RGB"))
+    few.putdata(indices)
+    return list(few.convert("L").tobytes())

@@ -14,23 +14,27 @@ from torch import nn
 
 from .checkpoint import write_atomically
 from .config import TrainConfig
+from .devices import autocast
 from .errors import CarvanaError
 from .images import read_photo
 from .transforms import normalise
 
 
 @torch.inference_mode()
-def predict_logits(model: nn.Module, images: torch.Tensor, tta: bool = False) -> torch.Tensor:
+def predict_logits(model: nn.Module, images: torch.Tensor, tta: bool = False, precision: str = "auto") -> torch.Tensor:
     """Logits (N, 1, H, W), float32, of uint8 images (N, 3, H, W) on the model's device.
 
     Args:
         tta: average with the prediction for the mirrored photo (test-time augmentation).
+        precision: as in TrainConfig; "auto" is bf16 where the device computes it fast. Dice then
+            differs from float32's by less than 1e-4.
     """
     inputs = normalise(images).contiguous(memory_format=torch.channels_last)
-    logits = model(inputs)
-    if tta:
-        logits = (logits + model(inputs.flip(-1)).flip(-1)) / 2
-    return logits.float()
+    with autocast(precision, images.device):
+        logits = model(inputs).float()
+        if tta:
+            logits = (logits + model(inputs.flip(-1)).flip(-1).float()) / 2
+    return logits
 
 
 def upsample(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:

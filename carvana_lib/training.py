@@ -21,6 +21,7 @@ from .checkpoint import (
     prepare_run,
     save_checkpoint,
     save_weights,
+    start_weights,
     write_atomically,
 )
 from .config import TrainConfig
@@ -80,8 +81,10 @@ def fit(
     main, progress = run.accelerator.is_main_process, progress and run.accelerator.is_main_process
     if checkpoint is not None:
         run.restore(checkpoint)
-    elif main:
-        write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
+    else:
+        run.start()
+        if main:
+            write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
     with stop_on_signal() as stopped:
         while run.epoch < config.epochs:
             speed = train_epoch(run, train, out, stopped, progress)
@@ -150,7 +153,9 @@ class Run:
         self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
         optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(optimizer, config, self.total_steps)
-        compiled = torch.compile(self.model) if config.compile else self.model
+        # "reduce-overhead" replays a whole step as one CUDA graph.
+        mode = "reduce-overhead" if config.cuda_graphs else "default"
+        compiled = torch.compile(self.model, mode=mode) if config.compile else self.model
         # From here on accelerate runs the forward pass in the chosen precision, over all processes.
         self.forward, self.optimizer = accelerator.prepare(compiled, optimizer)
         self.loss_function = LOSSES[config.loss]
@@ -265,6 +270,13 @@ class Run:
             position = {"epoch": self.epoch, "step": self.step, "steps_per_epoch": self.steps_per_epoch}
             totals = {"loss_sum": self.loss_sum, "best_dice": self.best_dice, "history": self.history}
             save_checkpoint(out / LAST_CHECKPOINT, {"parts": parts, **position, **totals})
+
+    def start(self) -> None:
+        """Take the weights that the config's `start` names, if it names any."""
+        if self.config.start:
+            start_weights(self.model, self.config.start)
+            if self.average is not None:
+                self.average.module.load_state_dict(self.model.state_dict())
 
     def restore(self, state: dict[str, typing.Any]) -> None:
         """Go back to what `save` wrote."""

@@ -61,6 +61,8 @@ class UNet(nn.Module):
         norm: "batch", or None as in the paper.
         up: "transpose" (the paper's 2x2 up-convolution) or "bilinear".
         padding: "same" (any input size, output of the same size) or "valid" (the paper's).
+        patch: side in pixels of the squares that the first level takes as one, with patch * patch
+            times the channels: 2 lets the net see and draw twice the detail at the same cost.
 
     Raises:
         ValueError: an argument outside these, or with `padding="valid"` an input size that some
@@ -76,6 +78,7 @@ class UNet(nn.Module):
         norm: str | None = "batch",
         up: str = "transpose",
         padding: str = "same",
+        patch: int = 1,
     ) -> None:
         super().__init__()
         for name, value, allowed in (
@@ -90,18 +93,21 @@ class UNet(nn.Module):
             ("out_channels", out_channels),
             ("base_channels", base_channels),
             ("depth", depth),
+            ("patch", patch),
         ):
             if count < 1:
                 raise ValueError(f"UNet: {name}={count} must be at least 1")
-        self.depth, self.padding = depth, padding
+        if padding == "valid" and patch > 1:
+            raise ValueError(f"UNet: patch={patch} needs padding='same'; the paper's net has patch=1")
+        self.depth, self.padding, self.patch = depth, padding, patch
         # Set to True to forget activations and compute them again on the way back: less memory, more
         # time, the same gradients. (Batch norm's running mean sees each batch twice.)
         self.recompute = False
         widths = [base_channels * 2**level for level in range(depth + 1)]
-        self.stem = DoubleConv(in_channels, widths[0], norm, padding)
+        self.stem = DoubleConv(in_channels * patch**2, widths[0], norm, padding)
         self.down = nn.ModuleList(DoubleConv(widths[i], widths[i + 1], norm, padding) for i in range(depth))
         self.up = nn.ModuleList(Up(width, up, norm, padding) for width in reversed(widths[:-1]))
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = nn.Conv2d(widths[0], out_channels * patch**2, 1)
         self.apply(_init_weights)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -111,14 +117,14 @@ class UNet(nn.Module):
             valid_output_side(height, self.depth), valid_output_side(width, self.depth)
             x = images
         else:
-            x = _pad_to_multiple(images, 2**self.depth)
+            x = F.pixel_unshuffle(_pad_to_multiple(images, self.patch * 2**self.depth), self.patch)
         skips = [self._run(self.stem, x)]
         for down in self.down:
             skips.append(self._run(down, F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
         for up in self.up:
             x = self._run(up, x, skips.pop())
-        logits = self.head(x)
+        logits = F.pixel_shuffle(self.head(x), self.patch)
         return logits if self.padding == "valid" else logits[..., :height, :width]
 
     def _run(self, block: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
@@ -148,6 +154,22 @@ def valid_output_side(side: int, depth: int = 4) -> int:
     if inner < 1:
         raise ValueError(f"UNet(padding='valid') has nothing left of an input side of {side}: the paper's is 572")
     return inner
+
+
+def with_patches(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.Tensor]:
+    """Weights of a `patch=1` net as weights of a `patch=patch` one that draws the same masks.
+
+    The stem averages each square of pixels, the head gives all of them the same logit: training can
+    go on at `patch` times the photo's size from where it stood.
+
+    Args:
+        state: `UNet(...).state_dict()`; not changed.
+    """
+    state, pixels = dict(state), patch**2
+    state["stem.0.weight"] = state["stem.0.weight"].repeat_interleave(pixels, dim=1) / pixels
+    for name in ("head.weight", "head.bias"):
+        state[name] = state[name].repeat_interleave(pixels, dim=0)
+    return state
 
 
 def _center_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:

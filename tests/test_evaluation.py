@@ -12,6 +12,7 @@ from carvana_lib.checkpoint import load_model
 from carvana_lib.data import CarvanaDataset, list_pairs
 from carvana_lib.errors import CarvanaError
 from carvana_lib.evaluation import Evaluation, baselines, evaluate, table, write_json
+from carvana_lib.prediction import predict_logits
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,15 @@ def test_scores_do_not_depend_on_the_batch_size(model_and_data):
     model, dataset = model_and_data
     summaries = [evaluate(model, dataset, batch_size=size, progress=False).summary() for size in (1, 7, 16)]
     assert summaries[0] == summaries[1] == summaries[2]
+
+
+def test_half_precision_gives_nearly_the_same_scores(model_and_data):
+    model, dataset = model_and_data
+    exact, fast = (evaluate(model, dataset, precision=kind, progress=False) for kind in ("float32", "bf16"))
+    assert abs(exact.dice.mean() - fast.dice.mean()) < 1e-3
+    logits = [predict_logits(model, dataset.batch([0])[0], precision=kind) for kind in ("float32", "bf16")]
+    assert not torch.equal(*logits)
+    assert all(one.dtype == torch.float32 for one in logits)
 
 
 class Oracle(nn.Module):

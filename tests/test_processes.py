@@ -1,5 +1,6 @@
 """The same training in one process and in two, as torchrun and accelerate start them."""
 
+import csv
 import json
 import os
 import subprocess
@@ -49,6 +50,37 @@ def test_two_processes_give_the_loss_curve_of_one(two, carvana, tmp_path):
     assert history[-1]["dice"] > 0.7
     for name in ("dice", "accuracy", "iou"):
         assert [row[name] for row in history] == pytest.approx([row[name] for row in one], abs=2e-3)
+
+
+NOTEBOOK = """
+import sys
+sys.path.insert(0, {tests!r})
+from accelerate import notebook_launcher
+from conftest import tiny
+from carvana_lib.training import fit
+
+def train(*arguments):
+    from accelerate import PartialState
+    fit(*arguments, progress=False)
+    print("PROCESS", PartialState().process_index, "OF", PartialState().num_processes)
+
+notebook_launcher(train, (tiny(**{settings!r}), {data!r}, {out!r}), num_processes=2, use_port="29583")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes are forked")
+def test_the_launcher_of_notebooks_trains_like_torchrun(two, carvana, tmp_path):
+    script = tmp_path / "cell.py"
+    here = str(Path(__file__).parent)
+    script.write_text(NOTEBOOK.format(tests=here, settings=SETTINGS, data=str(carvana), out=str(tmp_path / "run")))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "1"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "PROCESS 0 OF 2" in done.stdout
+    assert "PROCESS 1 OF 2" in done.stdout
+    with open(tmp_path / "run" / "metrics.csv") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses == pytest.approx([row["loss"] for row in two[0]], abs=1e-6)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")

@@ -297,3 +297,20 @@ def test_a_damaged_checkpoint_is_named(carvana, tmp_path):
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(CarvanaError, match=r"last\.pt is damaged"):
         fit(tiny(epochs=1), carvana, tmp_path / "run", resume=True, progress=False)
+
+
+def test_training_starts_from_the_weights_it_is_given(trained, carvana, tmp_path):
+    fresh = fit(tiny(epochs=1, learning_rate=1e-5), carvana, tmp_path / "fresh", progress=False)
+    started = fit(tiny(epochs=1, learning_rate=1e-5, start=str(trained)), carvana, tmp_path / "started", progress=False)
+    patched = tiny(epochs=1, learning_rate=1e-5, start=str(trained), size=(96, 64), patch=2)
+    finer = fit(patched, carvana, tmp_path / "finer", progress=False)
+    assert fresh[-1]["dice"] < 0.8
+    assert started[-1]["dice"] > 0.9
+    assert finer[-1]["dice"] > 0.9
+
+
+def test_weights_of_another_net_are_refused_as_a_start(trained, carvana, tmp_path):
+    with pytest.raises(CarvanaError, match="its net has another shape"):
+        fit(tiny(start=str(trained), depth=3), carvana, tmp_path / "run", progress=False)
+    with pytest.raises(CarvanaError, match="no weights"):
+        fit(tiny(start="nowhere"), carvana, tmp_path / "other", progress=False)
