@@ -21,6 +21,7 @@ from .unet import UNet, with_patches
 BEST_WEIGHTS = "best.safetensors"
 LAST_CHECKPOINT = "last.pt"
 CONFIG = "config.json"
+PRETRAINED = Path(__file__).parent / "weights"
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -62,14 +63,18 @@ def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str
 
 
 def weights_file(path: str | Path) -> Path:
-    """The .safetensors file itself, or the best weights of a run folder."""
+    """The .safetensors file itself, the best weights of a run folder, or weights that come with the package."""
     path = Path(path)
+    if not path.exists() and (PRETRAINED / f"{path}.safetensors").exists():
+        return PRETRAINED / f"{path}.safetensors"
     if path.is_dir():
         path = path / BEST_WEIGHTS
         if not path.exists():
             raise CarvanaError(f"{path.parent} holds no {BEST_WEIGHTS}: train for an epoch first, or name another run")
     if not path.exists():
-        raise CarvanaError(f"no weights {path}: check the path, or train with `carvana train`")
+        raise CarvanaError(
+            f"no weights {path}: check the path, train with `carvana train`, or take those named {_pretrained_names()}"
+        )
     return path
 
 
@@ -99,6 +104,22 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         reason = str(error).splitlines()[-1].strip()
         raise CarvanaError(f"{path} does not fit the net of its own config ({reason}): get the file again") from None
     return model.to(device).eval(), config
+
+
+def load_pretrained(name: str = "small", device: torch.device | str = "cpu") -> tuple[UNet, TrainConfig]:
+    """A trained U-Net that comes with the package, and its settings; `docs/model_card.md` says what it is.
+
+    Raises:
+        CarvanaError: there are no weights of that name.
+    """
+    path = PRETRAINED / f"{name}.safetensors"
+    if not path.exists():
+        raise CarvanaError(f"no weights named {name!r} come with carvana_lib: choose one of {_pretrained_names()}")
+    return load_model(path, device)
+
+
+def _pretrained_names() -> str:
+    return ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors")))
 
 
 def start_weights(model: UNet, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The `carvana` command: train, evaluate, predict, check-data.
+"""The `carvana` command: train, evaluate, predict, submit, export, check-data.
 
 Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped with Ctrl-C.
 """
@@ -58,7 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder that holds train/ and train_masks/ (default: $CARVANA_DATA, data/carvana, data/sample)",
     )
     weights = OneLineParser(add_help=False)
-    weights.add_argument("--weights", type=Path, required=True, help=".safetensors file or run folder")
+    weights.add_argument(
+        "--weights",
+        type=Path,
+        default="small",
+        help=".safetensors file, run folder, or the name of weights that come along (default: small)",
+    )
     weights.add_argument("--threshold", type=_probability, default=0.5, help="probability above which a pixel is car")
     weights.add_argument("--tta", action="store_true", help="average with the mirrored photo")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -89,6 +94,15 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
     predict.set_defaults(command=run_predict)
+
+    submit = commands.add_parser("submit", parents=[shared, weights], help="Kaggle's submission file for a folder")
+    submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, Kaggle's test/ say")
+    submit.add_argument("--out", type=Path, required=True, help="the CSV file to write")
+    submit.set_defaults(command=run_submit)
+
+    export = commands.add_parser("export", parents=[shared, weights], help="the net as an ONNX file")
+    export.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
+    export.set_defaults(command=run_export)
 
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
     check.add_argument("root", type=Path, metavar="ROOT")
@@ -164,6 +178,29 @@ def run_predict(options: argparse.Namespace) -> int:
     model, config = load_model(options.weights, best_device())
     for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
         print(mask)
+    return 0
+
+
+def run_submit(options: argparse.Namespace) -> int:
+    from .checkpoint import load_model
+    from .devices import best_device
+    from .prediction import predict_folder
+    from .submission import write_submission
+
+    model, config = load_model(options.weights, best_device())
+    masks = predict_folder(model, config, options.folder, options.threshold, options.tta)
+    print(f"{options.out}: {write_submission(options.out, masks)} photos")
+    return 0
+
+
+def run_export(options: argparse.Namespace) -> int:
+    from .checkpoint import load_model
+    from .export import export_onnx
+
+    model, config = load_model(options.weights)
+    path = export_onnx(model, config.size, options.out)
+    width, height = config.size
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; photos N x 3 x {height} x {width} in 0..1 -> probabilities")
     return 0
 
 

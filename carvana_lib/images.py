@@ -49,8 +49,14 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
             image = _to_rgb(ImageOps.exif_transpose(image))
         except (OSError, SyntaxError, ValueError) as error:
             raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
-        # Averaging (BOX) twice is averaging once, so photos stored at half size look the same.
-        return np.asarray(image if size is None else image.resize(size, Image.Resampling.BOX))
+        return np.asarray(image if size is None else resize(image, size))
+
+
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`image` at `size` = (width, height): averaged when it gets smaller, interpolated when larger."""
+    # Averaging (BOX) twice is averaging once, so photos stored at half size look the same.
+    smaller = size[0] <= image.width and size[1] <= image.height
+    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -99,8 +105,7 @@ def read_mask(
     mask = is_car[pixels]
     if size is None:
         return mask
-    soft = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    return np.asarray(soft)
+    return np.asarray(resize(Image.fromarray(mask.astype(np.uint8) * 255), size))
 
 
 def _palette_greys(image: Image.Image, indices: list[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,6 +72,51 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
         axis.set(title={"loss": "Training loss", "dice": "Validation Dice"}[name], xlabel="epoch", ylabel=name)
         axis.grid(alpha=0.3)
     return figure
+
+
+def picture_grid(
+    pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, title: str | None = None, width: float = 9
+) -> Figure:
+    """Pictures side by side without axes: each uint8 (H, W, 3), or (H, W) shown in greys.
+
+    Args:
+        titles: one a picture.
+        columns: pictures in a row.
+        title: of the whole figure.
+        width: of the figure, in inches.
+    """
+    rows = -(-len(pictures) // columns)
+    height, wide = pictures[0].shape[:2]
+    cell = width / columns
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, rows * (cell * height / wide + 0.35) + 0.3), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):
+        axis.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
+        axis.set_title(name, fontsize=9)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display `figure` in a notebook with a text for those who cannot see it, and close it."""
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    display(Image(buffer.getvalue(), alt=alt))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Display a table in a notebook: a row of column names, then the rows, numbers to the right."""
+    from IPython.display import Markdown, display
+
+    lines = [columns, [":--"] + ["--:"] * (len(columns) - 1), *rows]
+    display(Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
+from tqdm.auto import tqdm
 
 from .checkpoint import write_atomically
 from .config import TrainConfig
+from .data import PHOTO_SUFFIXES
 from .devices import autocast
 from .errors import CarvanaError
-from .images import read_photo
+from .images import read_photo, resize
 from .transforms import normalise
 
 
@@ -65,10 +67,75 @@ def predict_photo(model: nn.Module, path: str | Path, size: tuple[int, int], tta
 def predict_array(model: nn.Module, photo: np.ndarray, size: tuple[int, int], tta: bool = False) -> np.ndarray:
     """As `predict_photo`, for a photo in memory: uint8 (height, width, 3)."""
     device = next(model.parameters()).device
-    small = np.array(Image.fromarray(photo).resize(size, Image.Resampling.BOX))
-    images = torch.from_numpy(small).permute(2, 0, 1)[None].to(device)
-    logits = predict_logits(model, images, tta)
+    logits = predict_logits(model, _as_batch(photo, size).to(device), tta)
     return torch.sigmoid(upsample(logits, *photo.shape[:2]))[0, 0].cpu().numpy()
+
+
+def predict_tiled(
+    model: nn.Module, photo: np.ndarray, size: tuple[int, int], tile: int = 512, overlap: int = 64, tta: bool = False
+) -> np.ndarray:
+    """As `predict_array`, but the net sees one square of the resized photo at a time: memory for any `size`.
+
+    Where tiles overlap their logits are averaged, each tile weighing less towards its own edge, where
+    it sees least of the surroundings.
+
+    Args:
+        size: (width, height) the photo is resized to before it is cut into tiles.
+        tile: side of a tile in pixels of the resized photo.
+        overlap: pixels that neighbouring tiles share.
+
+    Raises:
+        CarvanaError: the overlap is not smaller than the tile.
+    """
+    if not 0 <= overlap < tile:
+        raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")
+    device = next(model.parameters()).device
+    images = _as_batch(photo, size)
+    width, height = size
+    total, weight = torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
+    for top in _tile_starts(height, tile, overlap):
+        for left in _tile_starts(width, tile, overlap):
+            here = (..., slice(top, top + tile), slice(left, left + tile))
+            logits = predict_logits(model, images[here].to(device), tta).cpu()
+            ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
+            total[here] += logits * ramp
+            weight[here] += ramp
+    return torch.sigmoid(upsample(total / weight, *photo.shape[:2]))[0, 0].numpy()
+
+
+def _as_batch(photo: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Photo uint8 (H, W, 3) as uint8 (1, 3, height, width) of `size` = (width, height)."""
+    return torch.from_numpy(np.array(resize(Image.fromarray(photo), size))).permute(2, 0, 1)[None]
+
+
+def _tile_starts(side: int, tile: int, overlap: int) -> list[int]:
+    """First pixels of the tiles along a side; the last tile ends at the side's end."""
+    last = max(0, side - tile)
+    return [*range(0, last, tile - overlap), last]
+
+
+def _ramp(side: int, overlap: int) -> torch.Tensor:
+    """Weights (side,) that rise from each end over `overlap` pixels, above 0 everywhere."""
+    distance = torch.minimum(torch.arange(side), torch.arange(side - 1, -1, -1)) + 1
+    return (distance / (overlap + 1)).clamp(max=1)
+
+
+def predict_folder(
+    model: nn.Module, config: TrainConfig, folder: Path, threshold: float = 0.5, tta: bool = False
+) -> Iterator[tuple[str, np.ndarray]]:
+    """File name and mask, bool (height, width), of each photo in `folder`, by name, with a progress bar.
+
+    Raises:
+        CarvanaError: no such folder, no photos in it, or one that cannot be read.
+    """
+    logit(threshold)
+    if not folder.is_dir():
+        raise CarvanaError(f"no folder {folder}: check the path")
+    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.name[0] != ".")
+    if not photos:
+        raise CarvanaError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}): name the folder they lie in")
+    for photo in tqdm(photos, "Predicting", unit="photo"):
+        yield photo.name, predict_photo(model, photo, config.size, tta) > threshold
 
 
 def predict_files(

@@ -127,7 +127,6 @@ def test_resume_and_overwrite(carvana, tmp_path, capsys):
         (["train", "--learning-rate", "fast"], "invalid float value: 'fast'"),
         (["train", "--epochs", "0"], "epochs=0 must be at least 1"),
         (["train", "--resume", "--overwrite"], "not allowed with"),
-        (["evaluate"], "--weights"),
         (["evaluate", "--weights", "x", "--fold", "ten"], "'ten' is not a fold"),
         (["evaluate", "--weights", "x", "--threshold", "2"], "'2' is not a probability"),
         (["predict", "--weights", "x", "photo.jpg"], "--out"),
@@ -206,3 +205,16 @@ def test_more_cars_do_not_move_others(tmp_path):
     before = {pair.car: pair.fold for pair in list_pairs(tmp_path)}
     write_pair(tmp_path, 5, 1)
     assert before.items() <= {pair.car: pair.fold for pair in list_pairs(tmp_path)}.items()
+
+
+def test_submit_writes_a_row_a_photo_and_export_an_onnx_file(trained, carvana, tmp_path, capsys):
+    out = tmp_path / "submission.csv"
+    assert main(["submit", str(carvana / "train"), "--weights", str(trained), "--out", str(out)]) == 0
+    assert len(out.read_text().splitlines()) == 1 + 8 * 4
+    assert "32 photos" in capsys.readouterr().out
+    assert main(["export", "--weights", str(trained), "--out", str(tmp_path / "net.onnx")]) == 0
+    assert (tmp_path / "net.onnx").stat().st_size > 1000
+    for folder in ("nowhere", str(tmp_path)):
+        (tmp_path / "net.onnx").unlink(missing_ok=True)
+        assert main(["submit", folder, "--weights", str(trained), "--out", str(tmp_path / "none.csv")]) == 1
+        assert not (tmp_path / "none.csv").exists()

@@ -1,14 +1,19 @@
+from pathlib import Path
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from conftest import draw
 from PIL import Image
 
-from carvana_lib.checkpoint import load_model, save_weights
+from carvana_lib.checkpoint import load_model, load_pretrained, save_weights
 from carvana_lib.config import preset
+from carvana_lib.data import list_pairs
 from carvana_lib.errors import CarvanaError
-from carvana_lib.plotting import BLUE, ORANGE, error_map, overlay, plot_history
-from carvana_lib.prediction import logit, predict_files, predict_photo
+from carvana_lib.images import read_mask, read_photo
+from carvana_lib.plotting import BLUE, ORANGE, error_map, overlay, picture_grid, plot_history, show, show_table
+from carvana_lib.prediction import logit, predict_array, predict_files, predict_photo, predict_tiled
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +139,55 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
         checkpoint.write_atomically(path, full)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.txt"]
+
+
+def test_the_weights_that_come_along_find_a_rendered_car():
+    model, config = load_pretrained("small")
+    pair = list_pairs(Path(__file__).parent.parent / "data" / "sample")[4]
+    photo, mask = read_photo(pair.photo), read_mask(pair.mask)
+    found = predict_array(model, photo, config.size) > 0.5
+    assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.93
+    assert load_model("small")[1] == config
+    with pytest.raises(CarvanaError, match=r"no weights named 'huge' .* small"):
+        load_pretrained("huge")
+
+
+def test_one_tile_over_everything_is_the_whole_picture(model_and_config):
+    model, _ = model_and_config
+    photo = np.asarray(draw(99, 3)[0])
+    np.testing.assert_allclose(
+        predict_tiled(model, photo, (96, 64), tile=96), predict_array(model, photo, (96, 64)), atol=1e-4
+    )
+
+
+def test_tiles_agree_with_the_whole_picture_away_from_their_edges(model_and_config):
+    model, _ = model_and_config
+    photo = np.asarray(draw(99, 3, (192, 128))[0])
+    whole, tiled = predict_array(model, photo, (192, 128)), predict_tiled(model, photo, (192, 128), 96, 48)
+    assert tiled.shape == whole.shape
+    assert ((whole > 0.5) == (tiled > 0.5)).mean() > 0.97
+    for tile, overlap in ((64, 64), (64, -1)):
+        with pytest.raises(CarvanaError, match="overlap"):
+            predict_tiled(model, photo, (192, 128), tile, overlap)
+
+
+def test_a_grid_shows_every_picture_with_its_title():
+    figure = picture_grid(
+        [np.zeros((4, 6, 3), np.uint8)] * 3 + [np.zeros((4, 6))], list("abcd"), columns=3, title="all"
+    )
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "d", "", ""]
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 0, 0]
+
+
+def test_figures_and_tables_are_displayed_with_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = picture_grid([np.zeros((4, 6, 3), np.uint8)], ["a"])
+    show(figure, "a black picture")
+    show_table(["name", "Dice"], [["net", 0.5]])
+    picture, table = shown
+    data, metadata = picture._repr_png_()
+    assert metadata["alt"] == "a black picture"
+    assert data
+    assert table.data == "| name | Dice |\n| :-- | --: |\n| net | 0.5 |"
+    assert not plt.fignum_exists(figure.number)

@@ -1,0 +1,87 @@
+import csv
+
+import numpy as np
+import pytest
+
+from carvana_lib.errors import CarvanaError
+from carvana_lib.submission import read_submission, rle_decode, rle_encode, write_submission
+
+
+def test_run_lengths_by_hand():
+    mask = np.zeros((2, 6), dtype=bool)
+    mask[0, 2:4] = mask[1, 2] = True
+    # Row by row from 1: pixels 3, 4 and 9.
+    assert rle_encode(mask) == "3 2 9 1"
+    assert rle_encode(np.zeros((2, 6), dtype=bool)) == ""
+    assert rle_encode(np.ones((2, 6), dtype=bool)) == "1 12"
+
+
+def test_a_run_goes_on_from_the_end_of_a_row_to_the_next():
+    mask = np.zeros((2, 3), dtype=bool)
+    mask[0, 2] = mask[1, 0] = True
+    assert rle_encode(mask) == "3 2"
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99, 1])
+def test_round_trip(share):
+    mask = np.random.default_rng(0).random((37, 53)) < share
+    np.testing.assert_array_equal(rle_decode(rle_encode(mask), 37, 53), mask)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3 2 9", "3 numbers, not pairs"),
+        ("3 two", "not a whole number"),
+        ("0 2", "leaves the 6x2 picture"),
+        ("12 2", "leaves the 6x2 picture"),
+        ("3 0", "'3 0'"),
+        ("3 4 5 1", "'5 1' overlaps"),
+        ("9 1 3 2", "'3 2' overlaps"),
+        ("1 99999999999999999999", "leaves"),
+    ],
+)
+def test_text_that_is_no_mask_is_refused(text, message):
+    with pytest.raises(CarvanaError, match=message):
+        rle_decode(text, 2, 6)
+
+
+def test_a_submission_is_read_back(tmp_path):
+    generator = np.random.default_rng(0)
+    masks = {f"00000000000a_{view:02d}.jpg": generator.random((20, 30)) > 0.5 for view in range(1, 4)}
+    path = tmp_path / "submission.csv"
+    assert write_submission(path, iter(masks.items())) == 3
+    with open(path, newline="") as file:
+        assert next(csv.reader(file)) == ["img", "rle_mask"]
+    again = read_submission(path, 20, 30)
+    assert list(again) == list(masks)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(again[name], mask)
+
+
+def test_a_submission_that_fails_half_way_leaves_no_file(tmp_path):
+    def masks():
+        yield "a.jpg", np.ones((2, 2), dtype=bool)
+        raise CarvanaError("damaged photo")
+
+    with pytest.raises(CarvanaError, match="damaged photo"):
+        write_submission(tmp_path / "submission.csv", masks())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n", "columns"),
+        ("", "columns"),
+        ("img,rle_mask\na.jpg,1 1\na.jpg,1 1\n", "twice"),
+        ("img,rle_mask\na\n", "columns"),
+    ],
+)
+def test_files_that_are_no_submission_are_refused(tmp_path, text, message):
+    path = tmp_path / "submission.csv"
+    path.write_text(text)
+    with pytest.raises(CarvanaError, match=message):
+        read_submission(path, 2, 2)
+    with pytest.raises(CarvanaError, match="cannot be read"):
+        read_submission(tmp_path / "none.csv", 2, 2)

@@ -1,0 +1,90 @@
+"""Run notebooks and save them with their new outputs, or only renew their badges.
+
+    python tools/notebooks.py                       # all of them
+    python tools/notebooks.py notebooks/04*.ipynb   # only this one
+    python tools/notebooks.py --badges              # write badges and addresses, run nothing
+
+A notebook changes on disk only after its last cell has run. The project's address stands in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+_BADGES = re.compile(r"<!-- badges -->.*?<!-- /badges -->", re.DOTALL)
+_ADDRESS = re.compile(r'"CARVANA_REPOSITORY", "[^"]*"')
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("--badges", action="store_true", help="run nothing")
+    options = parser.parse_args()
+    for path in options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        write_address(notebook, path.resolve())
+        if not options.badges:
+            began = time.perf_counter()
+            try:
+                run(notebook, path.parent)
+            except CellExecutionError as error:
+                print(f"{path} stopped, and is not saved: {error}", file=sys.stderr)
+                return 1
+            print(f"{path}: {time.perf_counter() - began:.0f} s", flush=True)
+        nbformat.write(notebook, path)
+    return 0
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Execute all cells from a fresh kernel in `folder`; the notebook keeps outputs, not times."""
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+
+
+def address() -> str:
+    """The project's address on the web, as pyproject.toml gives it."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        return tomllib.load(file)["project"]["urls"]["Repository"]
+
+
+def badges(path: Path) -> str:
+    """The row of links that opens the notebook `path` elsewhere, as Markdown."""
+    home, inside = address(), path.relative_to(ROOT).as_posix()
+    on_github = f"{home.removeprefix('https://github.com/')}/blob/main/{inside}"
+    raw = f"{home}/raw/main/{inside}"
+    return (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"(https://colab.research.google.com/github/{on_github})\n"
+        f"[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+        f"(https://kaggle.com/kernels/welcome?src=https://github.com/{on_github})\n"
+        f"[Download]({raw})"
+    )
+
+
+def write_address(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Renew the badge row and the set-up cell's address."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _BADGES.sub(f"<!-- badges -->\n{badges(path)}\n<!-- /badges -->", cell.source)
+        else:
+            cell.source = _ADDRESS.sub(f'"CARVANA_REPOSITORY", "{address()}"', cell.source)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
