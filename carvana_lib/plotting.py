@@ -18,6 +18,7 @@ from .images import read_photo
 from .prediction import predict_array
 
 BLUE, ORANGE = (0, 114, 178), (230, 159, 0)
+_CIVIDIS = (plt.get_cmap("cividis")(np.arange(256))[:, :3] * 255).astype(np.float32)
 
 
 def tint(photo: np.ndarray, where: np.ndarray, colour: tuple[int, int, int], opacity: float) -> np.ndarray:
@@ -32,6 +33,18 @@ def overlay(photo: np.ndarray, mask: np.ndarray, opacity: float = 0.45) -> np.nd
     # One pixel in 480, so that the outline can be seen on a photo of any size.
     inside = binary_erosion(mask, iterations=max(1, round(mask.shape[1] / 480)), border_value=1)
     return tint(tint(photo, mask, BLUE, opacity), mask & ~inside, ORANGE, 1.0)
+
+
+def outline(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Only the mask's outline, in orange: uint8 (H, W, 3)."""
+    return overlay(photo, mask, opacity=0.0)
+
+
+def heat_map(photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """The probability float (H, W) in [0, 1] as colours (cividis) over the photo in grey: uint8 (H, W, 3)."""
+    colours = _CIVIDIS[np.round(probability * 255).astype(np.uint8)]
+    grey = photo.mean(2, keepdims=True).astype(np.float32)
+    return (0.75 * colours + 0.25 * grey).astype(np.uint8)
 
 
 def error_map(photo: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:

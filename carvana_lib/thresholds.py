@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
+from .data import CarvanaDataset
 from .metrics import accuracy, dice, iou
+from .prediction import predict_logits, upsample
 
 BINS = 1000
 
@@ -63,19 +66,56 @@ def threshold_index(threshold: float) -> int:
     return round(threshold * BINS)
 
 
+def to_levels(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities float32 in [0, 1] as uint16 levels 0..BINS: `level > k` exactly where `probability > k / BINS`."""
+    # Rounding up puts k / BINS itself onto level k. First to four places of a level, since in
+    # float32 k / BINS * BINS can come out just above k.
+    return np.ceil(np.round(probabilities.astype(np.float64) * BINS, 4)).astype(np.uint16)
+
+
 def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One photo's counts of car and of background pixels by probability: int64 (BINS + 1,) each.
 
     Args:
-        probabilities: float32 (H, W) in [0, 1].
+        probabilities: float32 (H, W) in [0, 1], or what `to_levels` made of them.
         target: bool (H, W).
     """
-    # Rounding up puts k / BINS itself into bin k: it is not above the threshold k / BINS.
-    # float64, since in float32 k / BINS * BINS can come out above k.
-    bins = np.ceil(np.round(probabilities.astype(np.float64) * BINS, 4)).astype(np.int64)
-    everything = np.bincount(bins.ravel(), minlength=BINS + 1)
-    car = np.bincount(bins[target], minlength=BINS + 1)
+    levels = probabilities if probabilities.dtype == np.uint16 else to_levels(probabilities)
+    everything = np.bincount(levels.ravel(), minlength=BINS + 1)
+    car = np.bincount(levels[target], minlength=BINS + 1)
     return car, everything - car
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The net's probabilities for every photo of a data set, at the masks' own size.
+
+    Attributes:
+        dataset: the photos.
+        levels: one uint16 (H, W) a photo, see `to_levels`; two bytes a pixel.
+        histograms: of all photos.
+    """
+
+    dataset: CarvanaDataset
+    levels: list[np.ndarray]
+    histograms: Histograms
+
+    def mask(self, index: int, threshold: float) -> np.ndarray:
+        """Photo `index` at a threshold (a multiple of 1 / BINS, or rounded to one): bool (H, W)."""
+        return self.levels[index] > threshold_index(threshold)
+
+
+def predict_dataset(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
+    """Probabilities and histograms of every photo, one photo at a time."""
+    device = next(model.parameters()).device
+    levels, counts = [], []
+    for index in range(len(dataset)):
+        target = dataset.native_mask(index)
+        logits = upsample(predict_logits(model, dataset.batch([index])[0].to(device)), *target.shape)
+        levels.append(to_levels(torch.sigmoid(logits)[0, 0].cpu().numpy()))
+        counts.append(histogram(levels[-1], target))
+    car, background = (np.stack(part) for part in zip(*counts, strict=True))
+    return Predictions(dataset, levels, Histograms(car, background))
 
 
 def _above(counts: np.ndarray) -> np.ndarray:

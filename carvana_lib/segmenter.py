@@ -1,0 +1,135 @@
+"""Cut a car out of your own photo, in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import html
+import tempfile
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+from torch import nn
+
+from .config import TrainConfig
+from .errors import CarvanaError
+from .images import open_image, read_photo
+from .plotting import overlay
+from .prediction import predict_array
+from .widgets import Tool, encode, pick, shrink
+
+MOST_PIXELS = 50_000_000
+
+
+def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The car on nothing: uint8 (H, W, 4), transparent outside the mask.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        mask: bool (H, W).
+    """
+    return np.dstack([photo, mask.astype(np.uint8) * 255])
+
+
+def read_upload(name: str, content: bytes) -> np.ndarray:
+    """An uploaded photo as uint8 RGB (H, W, 3), turned as its EXIF says.
+
+    Raises:
+        CarvanaError: not an image, damaged, or of more than MOST_PIXELS; `name` stands in the message.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (Path(name).name or "photo")
+        path.write_bytes(content)
+        try:
+            with open_image(path) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise CarvanaError(
+                        f"{path} has {image.width * image.height / 1e6:.0f} megapixels, more than "
+                        f"{MOST_PIXELS // 1_000_000}: make it smaller first"
+                    )
+            return read_photo(path)
+        except CarvanaError as error:
+            raise CarvanaError(str(error).replace(f"{folder}/", "").replace(f"{folder}\\", "")) from None
+
+
+class PhotoSegmenter(Tool):
+    """Upload a photo, choose a threshold, take the cut-out home.
+
+    Args:
+        model, config: as `load_pretrained` gives them.
+        photo: shown until one is uploaded, uint8 (H, W, 3).
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | None = None) -> None:
+        self.model, self.size = model, config.size
+        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Choose a photo")
+        self.threshold = widgets.FloatSlider(
+            0.5,
+            min=0,
+            max=1,
+            step=0.01,
+            description="Threshold",
+            style={"description_width": "6em"},
+            layout={"width": "98%"},
+        )
+        self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": "720px"})
+        self.make = widgets.Button(description="Make the cut-out", layout={"width": "12em"})
+        self.message, self.link = widgets.HTML(), widgets.HTML()
+        row = widgets.HBox([self.upload, self.make], layout={"flex_flow": "row wrap"})
+        self.box = widgets.VBox([row, self.threshold, self.message, self.picture, self.link])
+        self.photo: np.ndarray | None = None
+        self.name = "photo"
+        self.upload.observe(lambda _: self._take_upload(), "value")
+        self.threshold.observe(lambda _: self.update(), "value")
+        self.make.on_click(lambda _: self.offer())
+        if photo is not None:
+            self.segment("photo", photo)
+
+    def _take_upload(self) -> None:
+        if not self.upload.value:
+            return
+        file = self.upload.value[0]
+        try:
+            self.segment(Path(file.name).stem, read_upload(file.name, bytes(file.content)))
+        except CarvanaError as error:
+            self.message.value = html.escape(str(error))
+        except Exception as error:
+            # Whatever a file does to the decoder, the tool stays usable.
+            self.message.value = f"{html.escape(file.name)} cannot be used ({html.escape(type(error).__name__)})."
+
+    def segment(self, name: str, photo: np.ndarray) -> None:
+        """Predict the mask of `photo`, uint8 (H, W, 3), and show it."""
+        self.name, self.photo = name, photo
+        self.probability = predict_array(self.model, photo, self.size)
+        self._shown = shrink(photo)
+        self._small = pick(self.probability, self._shown.shape[:2])
+        self.update()
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The mask at the photo's own size: bool (H, W)."""
+        return self.probability > self.threshold.value
+
+    def update(self) -> None:
+        """Show the mask at the chosen threshold."""
+        self.link.value = ""
+        if self.photo is None:
+            return
+        height, width = self.photo.shape[:2]
+        small = self._small > self.threshold.value
+        self.picture.value = encode(overlay(self._shown, small))
+        self.message.value = f"{html.escape(self.name)}: {width} x {height} pixels, {small.mean():.1%} car."
+
+    def offer(self) -> None:
+        """A link to the cut-out as PNG, at the photo's own size."""
+        if self.photo is None:
+            self.message.value = "Choose a photo first."
+            return
+        data = base64.b64encode(encode(cut_out(self.photo, self.mask), "PNG")).decode()
+        name = html.escape(f"{self.name}_cutout.png", quote=True)
+        self.link.value = f'<a download="{name}" href="data:image/png;base64,{data}">Download {name}</a>'
+
+    def still(self) -> np.ndarray:
+        if self.photo is None:
+            return np.full((90, 320, 3), 235, np.uint8)
+        return overlay(self._shown, self._small > self.threshold.value)

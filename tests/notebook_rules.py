@@ -1,0 +1,106 @@
+"""What must hold for every notebook of the series; `faults` says what does not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+
+MAX_CELLS, MAX_LINES = 30, 15
+PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up")
+SECTIONS = ("## When it goes wrong", "## Exercises", "## Recap", "## Next")
+_ABSOLUTE = re.compile(r"(?<![\w:/.])/(home|root|work|Users|tmp|mnt|opt|usr|content|var)/|[A-Z]:\\\\?[A-Za-z]")
+_SPEAKS = re.compile(r"\b(print|show|show_table|display)\(")
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def faults(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
+    """One line a fault, none if the notebook keeps all rules."""
+    return [
+        *_whole(notebook, path),
+        *(f"cell {n}: {fault}" for n, c in enumerate(notebook.cells) for fault in _cell(c)),
+    ]
+
+
+def helpers(notebook: nbformat.NotebookNode) -> set[str]:
+    """Names of the functions and classes a notebook defines."""
+    trees = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code" and is_python(cell)]
+    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def setup_cell(notebook: nbformat.NotebookNode) -> str:
+    return next((cell.source for cell in notebook.cells if cell.cell_type == "code"), "")
+
+
+def is_python(cell: nbformat.NotebookNode) -> bool:
+    return not any(line.lstrip().startswith(("!", "%")) for line in cell.source.splitlines())
+
+
+def _whole(notebook: nbformat.NotebookNode, path: Path) -> Iterator[str]:
+    if len(notebook.cells) > MAX_CELLS:
+        yield f"{len(notebook.cells)} cells, more than {MAX_CELLS}"
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "no kernelspec python3: JupyterLab would stop at a dialog"
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for part in (*PARTS, *SECTIONS):
+        if part not in text:
+            yield f"the template's part {part!r} is missing"
+    if not re.match(r"# \d\d · ", notebook.cells[0].source):
+        yield "the first cell does not start with '# NN · Title'"
+    if "Predict, then run" not in text:
+        yield "no 'Predict, then run' question"
+    for target in _LINK.findall(text):
+        if not (path.parent / target).exists():
+            yield f"the link to {target} leads nowhere"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if sum(cell.source.startswith("# Checkpoint") for cell in code) < 2:
+        yield "fewer than two checkpoints"
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "not run from top to bottom in a fresh kernel: python tools/notebooks.py " + path.name
+
+
+def _cell(cell: nbformat.NotebookNode) -> Iterator[str]:
+    if _ABSOLUTE.search(cell.source):
+        yield "an absolute path in the source"
+    if cell.cell_type != "code":
+        return
+    lines = cell.source.splitlines()
+    if len(lines) > MAX_LINES:
+        yield f"{len(lines)} lines of code, more than {MAX_LINES}"
+    if cell.execution_count is None:
+        yield "not executed: nbval would not compare it"
+    if not is_python(cell):
+        yield "a shell or magic line: nbval counts one that times out as passed"
+    elif _should_speak(cell) and not cell.outputs:
+        yield "no output, though the cell shows something"
+    for output in cell.outputs:
+        yield from _output(output)
+
+
+def _should_speak(cell: nbformat.NotebookNode) -> bool:
+    """Whether the cell prints or shows something outside of functions, or ends in a value."""
+    body = ast.parse(cell.source).body
+    top = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)]
+    ends_in_value = (
+        bool(body) and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Call | ast.Constant)
+    )
+    return ends_in_value or any(_SPEAKS.search(ast.unparse(node)) for node in top)
+
+
+def _output(output: nbformat.NotebookNode) -> Iterator[str]:
+    if output.output_type == "error":
+        yield f"an error output: {output.ename}"
+    if output.output_type == "stream" and output.name == "stderr":
+        yield f"a warning or other text on stderr: {output.text[:60]!r}"
+    data = output.get("data", {})
+    text = output.get("text", "") + "".join(str(data.get(kind, "")) for kind in ("text/plain", "text/markdown"))
+    if _ABSOLUTE.search(text):
+        yield f"an absolute path in the output: {text[:80]!r}"
+    if re.search(r"\bat 0x[0-9a-f]+", text):
+        yield "a memory address in the output: it changes with every run"
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data and not output.metadata.get(kind, {}).get("alt"):
+            yield "an image without alt text: use plotting.show"

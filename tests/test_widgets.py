@@ -1,0 +1,293 @@
+"""The tools without a browser: what their controls do to pictures and numbers."""
+
+import io
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw
+from PIL import Image
+
+from carvana_lib.cache import cached_dataset
+from carvana_lib.checkpoint import load_model
+from carvana_lib.data import list_pairs
+from carvana_lib.errors import CarvanaError
+from carvana_lib.explorers import AugmentationExplorer, FeatureViewer, Turntable
+from carvana_lib.metrics import boundary_error, confusion, dice
+from carvana_lib.segmenter import PhotoSegmenter, cut_out, read_upload
+from carvana_lib.thresholds import predict_dataset
+from carvana_lib.widgets import VIEWS, CurvePicture, ThresholdTuner, pick, shrink
+
+
+@pytest.fixture(scope="module")
+def net(trained):
+    return load_model(trained)
+
+
+@pytest.fixture(scope="module")
+def dataset(net, carvana):
+    return cached_dataset(list_pairs(carvana, [1]), net[1].size, progress=False)
+
+
+@pytest.fixture(scope="module")
+def predictions(net, dataset):
+    return predict_dataset(net[0], dataset)
+
+
+@pytest.fixture
+def tuner(predictions, tmp_path):
+    return ThresholdTuner(predictions, export_to=tmp_path / "out" / "threshold.json")
+
+
+def pixels(image) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(image.value)).convert("RGB")).astype(int)
+
+
+def number(text: str, name: str) -> float:
+    return float(re.search(rf"{name} <b>([\d.]+)", text).group(1))
+
+
+def true_counts(predictions, index, threshold):
+    target = torch.from_numpy(predictions.dataset.native_mask(index))[None]
+    return confusion(torch.from_numpy(predictions.mask(index, threshold))[None], target)
+
+
+def test_the_worst_photo_comes_first(tuner, predictions):
+    scores = dice(predictions.histograms.counts(0.5), "none").numpy()
+    assert tuner.photo.value == scores.argmin()
+    assert [index for _, index in tuner.photo.options] == np.argsort(scores, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.83, 1.0])
+def test_the_numbers_are_those_of_the_mask_at_the_threshold(tuner, predictions, threshold):
+    tuner.threshold.value = threshold
+    index = tuner.photo.value
+    target = predictions.dataset.native_mask(index)
+    assert number(tuner.numbers.value, "Dice") == pytest.approx(
+        dice(true_counts(predictions, index, threshold)).item(), abs=5e-5
+    )
+    error = boundary_error(predictions.mask(index, threshold), target)
+    assert number(tuner.numbers.value, "boundary error") == pytest.approx(error, abs=5e-3)
+
+
+def test_the_whole_sets_dice_is_that_of_all_masks(tuner, predictions):
+    tuner.threshold.value = 0.3
+    counts = torch.cat([true_counts(predictions, i, 0.3) for i in range(len(predictions.dataset))])
+    assert number(tuner.summary.value, "Dice") == pytest.approx(dice(counts).item(), abs=1e-4)
+    tuner.apply.click()
+    assert number(tuner.message.value, "Dice") == pytest.approx(dice(counts).item(), abs=1e-4)
+
+
+def test_probabilities_and_levels_agree(net, dataset, predictions):
+    from carvana_lib.prediction import predict_logits, upsample
+
+    target = dataset.native_mask(0)
+    logits = upsample(predict_logits(net[0], dataset.batch([0])[0]), *target.shape)[0, 0]
+    for threshold in (0.1, 0.5, 0.9):
+        np.testing.assert_array_equal(predictions.mask(0, threshold), (torch.sigmoid(logits) > threshold).numpy())
+
+
+def test_slider_view_and_photo_change_the_picture(tuner):
+    pictures = []
+    for view in VIEWS:
+        tuner.view.value = view
+        pictures.append(pixels(tuner.picture))
+    tuner.view.value = "overlay"
+    tuner.threshold.value = 0.99
+    pictures.append(pixels(tuner.picture))
+    tuner.photo.value = tuner.photo.options[-1][1]
+    pictures.append(pixels(tuner.picture))
+    for number_a, a in enumerate(pictures):
+        for b in pictures[:number_a]:
+            assert np.abs(a - b).mean() > 0.3
+
+
+def test_a_thumbnail_chooses_its_view(tuner, predictions):
+    pairs = predictions.dataset.pairs
+    car = pairs[tuner.photo.value].car
+    assert len(tuner.thumbnails.children) == sum(pair.car == car for pair in pairs)
+    tuner.thumbnails.children[2].children[1].click()
+    assert (pairs[tuner.photo.value].car, pairs[tuner.photo.value].view) == (car, 3)
+
+
+def test_the_threshold_is_saved(tuner, tmp_path):
+    tuner.threshold.value = 0.4
+    tuner.export.click()
+    values = json.loads((tmp_path / "out" / "threshold.json").read_text())
+    assert values["threshold"] == 0.4
+    assert values["dice"] == pytest.approx(number(tuner.summary.value, "Dice"), abs=1e-4)
+    assert "Saved" in tuner.message.value
+
+
+def test_a_threshold_that_cannot_be_saved_gets_a_sentence(predictions, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    tuner = ThresholdTuner(predictions, export_to=tmp_path / "file" / "threshold.json")
+    tuner.export.click()
+    assert tuner.message.value.startswith("Not saved")
+
+
+def test_the_marker_moves_along_the_curve():
+    x = np.linspace(0, 1, 11)
+    curve = CurvePicture(x, x, "title", "x", "y")
+    columns = []
+    for place in (0.0, 0.5, 1.0):
+        changed = (curve.at(place) != curve.picture).any((0, 2))
+        columns.append(np.flatnonzero(changed).mean())
+    assert columns[0] < columns[1] < columns[2]
+    assert columns[1] == pytest.approx((columns[0] + columns[2]) / 2, abs=2)
+
+
+def test_a_still_picture_stands_in_where_nothing_runs(tuner, dataset, net):
+    tools = [tuner, Turntable(dataset), AugmentationExplorer(dataset), PhotoSegmenter(*net)]
+    for tool in tools:
+        data, metadata = tool._repr_mimebundle_()
+        assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} <= set(data)
+        assert type(tool).__name__ in metadata["image/png"]["alt"]
+        assert "run this cell" in data["text/plain"]
+
+
+def test_pictures_are_made_smaller_never_larger():
+    assert shrink(np.zeros((100, 2000, 3), np.uint8)).shape == (36, 720, 3)
+    assert shrink(np.zeros((10, 20, 3), np.uint8)).shape == (10, 20, 3)
+    np.testing.assert_array_equal(pick(np.arange(16).reshape(4, 4), (2, 2)), [[5, 7], [13, 15]])
+
+
+def test_the_turntable_turns(dataset):
+    table = Turntable(dataset)
+    first = pixels(table.picture)
+    table.view.value = 3
+    assert np.abs(pixels(table.picture) - first).mean() > 1
+    second = pixels(table.picture)
+    table.opacity.value = 0
+    assert np.abs(pixels(table.picture) - second).mean() > 0.5
+    if len(table.car.options) > 1:
+        table.car.value = table.car.options[1]
+        assert table.view.value == 3
+
+
+def test_augmentation_moves_photo_and_mask_together(dataset):
+    explorer = AugmentationExplorer(dataset)
+    image, mask = explorer.changed()
+    torch.testing.assert_close(image, explorer.image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mask, explorer.mask, atol=1e-5, rtol=0)
+    explorer.flip.value = True
+    image, mask = explorer.changed()
+    torch.testing.assert_close(image, explorer.image.flip(-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(mask, explorer.mask.flip(-1), atol=1e-5, rtol=0)
+    explorer.sliders["brightness"].value = 0.5
+    assert explorer.changed()[0].mean() > image.mean()
+    before = pixels(explorer.picture)
+    explorer.both.value = False
+    assert "is it still right" in explorer.text.value
+    assert np.abs(pixels(explorer.picture) - before).mean() > 0.3
+    explorer.reset.click()
+    torch.testing.assert_close(explorer.changed()[1], explorer.mask, atol=1e-5, rtol=0)
+
+
+def test_every_level_and_channel_can_be_seen(net):
+    photo = np.asarray(draw(99, 3)[0])
+    viewer = FeatureViewer(net[0], photo, net[1].size)
+    assert len(viewer.maps) == 1 + 2 * net[1].depth
+    sizes = [maps.shape for maps in viewer.maps.values()]
+    assert sizes[0][0] * 2 ** net[1].depth == sizes[net[1].depth][0]
+    pictures = []
+    for level in (viewer.level.options[0], viewer.level.options[2]):
+        viewer.level.value = level
+        viewer.channel.value = viewer.channel.max
+        pictures.append(pixels(viewer.picture))
+    assert np.abs(pictures[0] - pictures[1]).mean() > 1
+    viewer.level.value = viewer.level.options[0]
+    assert viewer.channel.value <= viewer.channel.max == sizes[0][0] - 1
+
+
+def as_bytes(picture: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def segmenter(net):
+    tool = PhotoSegmenter(*net)
+
+    tool.send = lambda name, content: (
+        setattr(tool, "upload", SimpleNamespace(value=[SimpleNamespace(name=name, content=content)])),
+        tool._take_upload(),
+    )
+    return tool
+
+
+def turned(picture: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return as_bytes(picture, "JPEG", exif=exif)
+
+
+MODES = {
+    "rgb.jpg": lambda p: as_bytes(p, "JPEG"),
+    "grey.png": lambda p: as_bytes(p.convert("L"), "PNG"),
+    "rgba.png": lambda p: as_bytes(p.convert("RGBA"), "PNG"),
+    "cmyk.jpg": lambda p: as_bytes(p.convert("CMYK"), "JPEG"),
+    "palette.gif": lambda p: as_bytes(p.convert("P"), "GIF"),
+    "deep.png": lambda p: as_bytes(Image.fromarray(np.asarray(p.convert("L")).astype(np.uint16) * 256), "PNG"),
+    "one bit.png": lambda p: as_bytes(p.convert("1"), "PNG"),
+    "webp.webp": lambda p: as_bytes(p, "WEBP"),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_photo_of_any_mode_gets_a_mask_of_its_size(segmenter, name):
+    picture = draw(99, 3, (120, 50))[0]
+    segmenter.send(name, MODES[name](picture))
+    assert segmenter.mask.shape == (50, 120)
+    assert "120 x 50 pixels" in segmenter.message.value
+    assert len(segmenter.picture.value) > 100
+
+
+def test_a_turned_photo_is_shown_upright(segmenter):
+    segmenter.send("turned.jpg", turned(draw(99, 3, (120, 50))[0]))
+    assert segmenter.mask.shape == (120, 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.txt", b"no picture", "notes.txt is not an image"),
+        ("empty.jpg", b"", "empty.jpg is not an image"),
+        ("cut.jpg", None, "cut.jpg is damaged"),
+        ("<b>.txt", b"x", "&lt;b&gt;.txt is not an image"),
+        ("../../up.txt", b"x", "up.txt is not an image"),
+    ],
+)
+def test_other_files_get_a_sentence(segmenter, name, content, message):
+    if content is None:
+        content = as_bytes(draw(99, 3, (300, 200))[0], "JPEG")[:3000]
+    segmenter.send(name, content)
+    assert message in segmenter.message.value
+    assert "tmp" not in segmenter.message.value
+    assert segmenter.photo is None
+
+
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr("carvana_lib.segmenter.MOST_PIXELS", 1_000_000)
+    with pytest.raises(CarvanaError, match=r"big\.png has 2 megapixels"):
+        read_upload("big.png", as_bytes(Image.new("L", (2000, 1000)), "PNG"))
+
+
+def test_the_cut_out_is_transparent_outside_the_mask(segmenter):
+    segmenter.make.click()
+    assert "Choose a photo first" in segmenter.message.value
+    picture, _ = draw(99, 3)
+    segmenter.segment("car", np.asarray(picture))
+    segmenter.make.click()
+    assert 'download="car_cutout.png"' in segmenter.link.value
+    out = cut_out(segmenter.photo, segmenter.mask)
+    np.testing.assert_array_equal(out[..., 3] == 255, segmenter.mask)
+    np.testing.assert_array_equal(out[..., :3], np.asarray(picture))
+    before = segmenter.mask.sum()
+    segmenter.threshold.value = 0.9
+    assert segmenter.mask.sum() < before
+    assert segmenter.link.value == ""
