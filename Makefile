@@ -9,23 +9,34 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test check-data bench pack gpu lock clean
+.PHONY: help run quick lab app notebooks test check-data bench pack gpu lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: $(SETUP) ## train a small U-Net in about a minute, score it, draw its masks
+run: $(SETUP) ## run the ten notebooks on the rendered cars, write web pages of them to build/series
+	$(BIN)/python notebooks/run.py
+
+quick: $(SETUP) ## train a small U-Net in about a minute, score it, draw its masks
 	$(BIN)/carvana train --preset quick --out runs/quick --overwrite
 	$(BIN)/carvana evaluate --weights runs/quick --fold 0,1 --json runs/quick/scores.json --figure runs/quick/masks.png
 	@echo "Look at runs/quick/masks.png. Next: your own photo (carvana predict) or the real data, both in README.md."
 
 lab: $(SETUP) ## open JupyterLab here
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab notebooks
 
-test: $(SETUP) ## run the tests and the style checks
+app: $(SETUP) ## the threshold tuner as a page without code
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
+
+notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py
+
+test: $(SETUP) ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
+		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"

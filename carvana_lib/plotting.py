@@ -102,7 +102,11 @@ def picture_grid(
     height, wide = pictures[0].shape[:2]
     cell = width / columns
     figure, axes = plt.subplots(
-        rows, columns, figsize=(width, rows * (cell * height / wide + 0.35) + 0.3), squeeze=False, layout="constrained"
+        rows,
+        columns,
+        figsize=(width, rows * (cell * height / wide + 0.35) + (0.3 if title else 0)),
+        squeeze=False,
+        layout="constrained",
     )
     for axis in axes.flat:
         axis.axis("off")

@@ -17,7 +17,9 @@ WRONG = NAMES[4:5]  # one notebook is enough to see that wrong answers lose thei
 
 def nbgrader(course: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "nbgrader", *arguments, ASSIGNMENT, f"--course-dir={course}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "JUPYTER_PLATFORM_DIRS": "1"}
+    # nbgrader starts `alembic` by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "JUPYTER_PLATFORM_DIRS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, cwd=course)
     assert done.returncode == 0, done.stderr[-3000:]
 
