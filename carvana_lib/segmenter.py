@@ -62,7 +62,9 @@ class PhotoSegmenter(Tool):
 
     def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | None = None) -> None:
         self.model, self.size = model, config.size
-        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Choose a photo")
+        self.upload = widgets.FileUpload(
+            accept="image/*", multiple=False, description="Choose a photo", layout={"width": "12em"}
+        )
         self.threshold = widgets.FloatSlider(
             0.5,
             min=0,
@@ -72,7 +74,7 @@ class PhotoSegmenter(Tool):
             style={"description_width": "6em"},
             layout={"width": "98%"},
         )
-        self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": "720px"})
+        self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": "720px", "display": "none"})
         self.make = widgets.Button(description="Make the cut-out", layout={"width": "12em"})
         self.message, self.link = widgets.HTML(), widgets.HTML()
         row = widgets.HBox([self.upload, self.make], layout={"flex_flow": "row wrap"})
@@ -118,6 +120,7 @@ class PhotoSegmenter(Tool):
         height, width = self.photo.shape[:2]
         small = self._small > self.threshold.value
         self.picture.value = encode(overlay(self._shown, small))
+        self.picture.layout.display = None
         self.message.value = f"{html.escape(self.name)}: {width} x {height} pixels, {small.mean():.1%} car."
 
     def offer(self) -> None:

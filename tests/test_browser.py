@@ -197,12 +197,12 @@ def test_your_own_photo_in_jupyterlab(browser, lab, tmp_path):
     photo = next((ROOT / "data" / "sample" / "train").glob("*_05.jpg"))
     (tmp_path / "notes.txt").write_text("no picture")
     page = open_notebook(browser, lab, "app/photo_segmenter.ipynb")
-    page.wait_for_selector("input[type=file]", state="attached", timeout=WAIT)
-    chooser = page.locator("input[type=file]")
-    chooser.set_input_files(str(tmp_path / "notes.txt"))
-    page.wait_for_selector("text=notes.txt is not an image", timeout=WAIT)
-    chooser.set_input_files(str(photo))
-    page.wait_for_selector("text=480 x 320 pixels", timeout=WAIT)
+    for path, message in ((tmp_path / "notes.txt", "notes.txt is not an image"), (photo, "480 x 320 pixels")):
+        page.wait_for_selector("button:has-text('Choose a photo')", timeout=WAIT)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a photo").click()
+        chooser.value.set_files(str(path))
+        page.wait_for_selector(f"text={message}", timeout=WAIT)
     page.get_by_role("button", name="Make the cut-out").click()
     with page.expect_download(timeout=WAIT) as download:
         page.get_by_text("Download").last.click()
