@@ -1,0 +1,75 @@
+"""Put a trained run's best weights into the package, in half precision, with all that says what they are.
+
+    python tools/ship_weights.py RUN --name small --data carvana --command "carvana train ..."
+
+Scores both files on the validation cars and refuses if half precision moves Dice by 1e-4 or more. Writes
+carvana_lib/weights/NAME.safetensors and docs/results/NAME.json, NAME.csv, NAME_training.csv, and
+NAME_tta.json with mirrored averaging.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from carvana_lib.cache import cached_dataset
+from carvana_lib.checkpoint import PRETRAINED, load_model, save_weights
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from carvana_lib.evaluation import baselines, evaluate, write_json
+from carvana_lib.history import METRICS
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+LARGEST = 8e6
+LICENCE = (
+    "MIT for the weights. Trained on the photos of the Carvana Image Masking Challenge: the competition's rules apply "
+    "to the photos, which are not part of this file."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--command", required=True, help="how the run was trained, for the file's metadata")
+    options = parser.parse_args()
+    model, config = load_model(options.run)
+    pairs = list_pairs(options.data, [VALIDATION_FOLD])
+    dataset = cached_dataset(pairs, config.size)
+    exact = evaluate(model, dataset, outlines=False).summary()["dice"]
+    model.half()
+    file = PRETRAINED / f"{options.name}.safetensors"
+    training = list_pairs(options.data, TRAINING_FOLDS)
+    about = {
+        "command": options.command,
+        "data": f"{len(training)} photos of {len({pair.car for pair in training})} Carvana cars (folds 2 to 9)",
+        "seed": str(config.seed),
+        "licence": LICENCE,
+    }
+    scratch = options.run / "half.safetensors"
+    save_weights(scratch, model, config, **about)
+    shipped, _ = load_model(scratch)
+    result = evaluate(shipped.float(), dataset)
+    summary = result.summary()
+    change = abs(summary["dice"] - exact)
+    print(f"Dice {exact:.6f} in float32, {summary['dice']:.6f} in half precision")
+    if change >= 1e-4 or scratch.stat().st_size > LARGEST:
+        raise SystemExit(f"not shipped: Dice moved by {change:.1e}, {scratch.stat().st_size / 1e6:.1f} MB")
+    scores = {name: f"{summary[name]:.6f}" for name in ("dice", "accuracy", "boundary_error_px")}
+    save_weights(file, model, config, **about, **scores)
+    settings = {"weights": f"{options.name}.safetensors", "fold": [VALIDATION_FOLD], "threshold": 0.5, "tta": False}
+    rows = baselines(cached_dataset(training, config.size), dataset)
+    write_json(RESULTS / f"{options.name}.json", {**summary, **settings, "size": config.size, "baselines": rows})
+    result.write_rows(RESULTS / f"{options.name}.csv")
+    shutil.copyfile(options.run / METRICS, RESULTS / f"{options.name}_training.csv")
+    mirrored = evaluate(shipped, dataset, tta=True).summary()
+    write_json(RESULTS / f"{options.name}_tta.json", {**mirrored, **settings, "tta": True, "size": config.size})
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB; Dice {summary['dice']:.4f}, mirrored {mirrored['dice']:.4f}")
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()
