@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import binary_erosion
 from torch import nn
 
@@ -83,6 +84,7 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
     for axis, name, colour in ((axes[0], "loss", BLUE), (axes[1], "dice", ORANGE)):
         axis.plot(epochs, [row[name] for row in history], marker="o", color=np.array(colour) / 255)
         axis.set(title={"loss": "Training loss", "dice": "Validation Dice"}[name], xlabel="epoch", ylabel=name)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     return figure
 
