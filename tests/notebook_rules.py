@@ -12,7 +12,9 @@ import nbformat
 MAX_CELLS, MAX_LINES = 30, 15
 PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up")
 SECTIONS = ("## When it goes wrong", "## Exercises", "## Recap", "## Next")
-_ABSOLUTE = re.compile(r"(?<![\w:/.])/(home|root|work|Users|tmp|mnt|opt|usr|content|var)/|\b[A-Z]:\\{1,2}(Users|Windows|Program|Temp)")
+_ABSOLUTE = re.compile(
+    r"(?<![\w:/.])/(home|root|work|Users|tmp|mnt|opt|usr|content|var)/|\b[A-Z]:\\{1,2}(Users|Windows|Program|Temp)"
+)
 _SPEAKS = re.compile(r"\b(print|show|show_table|display)\(")
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
