@@ -79,9 +79,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
         why = "found here"
     pairs = list_pairs(found)
     if not quiet:
-        # The shorter name of the folder, which in a notebook says nothing about whose machine it is.
-        shown = min(str(found), os.path.relpath(found), key=len)
-        print(f"Data: {shown} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos", file=sys.stderr)
+        print(f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos", file=sys.stderr)
     return found
 
 

@@ -95,7 +95,9 @@ class CurvePicture:
         figure, axis = plt.subplots(figsize=(4.6, 2.6), dpi=100, layout="constrained")
         axis.plot(x, y, color=np.array(BLUE) / 255)
         # The ends fall to zero and would press the interesting part flat.
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(float(np.quantile(y, 0.1)), None))
+        low, high = float(np.quantile(y, 0.1)), float(y.max())
+        limits = (low, high + 0.1 * max(high - low, 1e-6))
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=limits)
         axis.grid(alpha=0.3)
         self.picture = _figure_pixels(figure)
         (self.left, low), (self.right, high) = axis.transData.transform(
@@ -148,7 +150,7 @@ class ThresholdTuner(Tool):
             layout={"width": "98%"},
         )
         self.view = widgets.ToggleButtons(
-            options=VIEWS, description="Show", style={**_LABEL, "button_width": "6.5em"}, layout={"width": "98%"}
+            options=VIEWS, description="Show", style={**_LABEL, "button_width": "8em"}, layout={"width": "98%"}
         )
         self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": f"{SHOWN_WIDTH}px"})
         self.curve = widgets.Image(format="png", layout={"width": "98%", "max_width": "460px"})

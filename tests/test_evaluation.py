@@ -36,6 +36,20 @@ def test_half_precision_gives_nearly_the_same_scores(model_and_data):
     assert all(one.dtype == torch.float32 for one in logits)
 
 
+def test_uneven_shares_count_every_photo_once(model_and_data):
+    model, dataset = model_and_data
+    few = CarvanaDataset(dataset.pairs[:7], dataset.size, tuple(part[:7] for part in dataset.arrays))
+    whole = evaluate(model, few, outlines=False, progress=False)
+    # Three processes and batches of two: shares of 3, 2 and 2 photos, the last batches not full.
+    parts = [
+        evaluate(model, few, batch_size=2, outlines=False, indices=range(rank, 7, 3), progress=False)
+        for rank in range(3)
+    ]
+    assert sorted(name for part in parts for name in part.names) == whole.names
+    counts = {name: row.tolist() for part in parts for name, row in zip(part.names, part.counts, strict=True)}
+    assert [counts[name] for name in whole.names] == whole.counts.tolist()
+
+
 class Oracle(nn.Module):
     """Knows the true masks at the net's size."""
 
