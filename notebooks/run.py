@@ -69,7 +69,9 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
     """The notebook with fresh outputs, and its kernel's peak memory in GB (nan where nobody counts it)."""
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(_MEMORY))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    quiet = ["--IPKernelApp.log_level=40"]
+    folder = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet).execute()
     return notebook, float(notebook.cells.pop().outputs[0].text)
 
 
