@@ -29,14 +29,14 @@ app: $(SETUP) ## the threshold tuner as a page without code
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
 
 notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
-	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py notebooks/*.ipynb notebooks/app/*.ipynb
 
 test: $(SETUP) ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
-		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb
+		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
