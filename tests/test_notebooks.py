@@ -21,6 +21,11 @@ def test_a_notebook_keeps_the_rules(path):
     assert faults(NOTEBOOKS[path], path) == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "app").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_cells_of_the_apps_keep_the_rules(path):
+    assert [fault for fault in faults(nbformat.read(path, as_version=4), path) if fault.startswith("cell")] == []
+
+
 def test_no_helper_is_defined_twice_or_is_in_the_library_too():
     seen: dict[str, str] = {}
     for path, notebook in NOTEBOOKS.items():
