@@ -9,9 +9,10 @@ from PIL import Image
 from torch import nn
 
 from .data import CarvanaDataset
-from .images import read_mask, read_photo, resize
+from .images import read_mask, read_photo
 from .plotting import heat_map, overlay
-from .transforms import Augment, normalise
+from .prediction import as_batch, predict_logits
+from .transforms import Augment
 from .widgets import Tool, encode, shrink
 
 _LABEL = {"description_width": "7em"}
@@ -190,9 +191,8 @@ def feature_maps(model: nn.Module, photo: np.ndarray, size: tuple[int, int]) -> 
         block.register_forward_hook(lambda _, __, out, name=name: maps.update({name: out[0].float().cpu().numpy()}))
         for name, block in blocks.items()
     ]
-    pixels = torch.from_numpy(np.array(resize(Image.fromarray(photo), size))).permute(2, 0, 1)[None]
     try:
-        model(normalise(pixels).to(next(model.parameters()).device))
+        predict_logits(model, as_batch(photo, size).to(next(model.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
