@@ -80,20 +80,32 @@ def failure(error: Exception) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
 
 
-def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, str]:
-    """Write the executed copy as notebook and as web page; returns the page's name and title."""
+def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, str, str]:
+    """Write the executed copy as notebook and as web page; returns the page's name, title and promise."""
     nbformat.write(notebook, out / path.name)
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page = path.with_suffix(".html").name
-    (out / page).write_text(body, encoding="utf-8")
-    return page, notebook.cells[0].source.splitlines()[0].lstrip("# ")
+    (out / page).write_text(relink(body, path.parent, out), encoding="utf-8")
+    title, promise = notebook.cells[0].source.split("\n\n")[:2]
+    return page, title.lstrip("# "), promise
 
 
-def write_index(pages: list[tuple[str, str]], out: Path) -> None:
-    items = "\n".join(f'<li><a href="{page}">{html.escape(title)}</a></li>' for page, title in pages)
+def relink(page: str, folder: Path, out: Path) -> str:
+    """Links to other notebooks of the series lead to their pages, those to files in `folder` to these files."""
+    page = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', page)
+    back = Path(os.path.relpath(folder, out)).as_posix()
+    return re.sub(r'href="(?=\.\./|exercises/)', f'href="{back}/', page)
+
+
+def write_index(pages: list[tuple[str, str, str]], out: Path) -> None:
+    items = "\n".join(
+        f'<li><a href="{page}">{html.escape(title)}</a><br>{html.escape(promise)}</li>'
+        for page, title, promise in pages
+    )
     (out / "index.html").write_text(
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>U-Net on Carvana</title>\n'
-        '<body style="font-family: sans-serif; max-width: 40rem; margin: 3rem auto; line-height: 1.8">\n'
+        '<body style="font-family: sans-serif; max-width: 40rem; margin: 3rem auto; line-height: 1.6">\n'
+        "<style>ul { list-style: none; padding: 0 } li { margin: 1em 0 } a { font-weight: bold }</style>\n"
         f"<h1>U-Net on Carvana</h1>\n<ul>\n{items}\n</ul>\n</body></html>\n",
         encoding="utf-8",
     )

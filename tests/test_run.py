@@ -1,0 +1,64 @@
+"""`make run`: pages that lead to one another, and a stop at the first notebook that fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+RUN = Path(__file__).parent.parent / "notebooks" / "run.py"
+
+
+def notebook(path: Path, *sources: str) -> Path:
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {path.stem[:2]} · Title\n\nA promise & more.\n\n[next](02_second.ipynb)")
+    ]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    cells.append(nbformat.v4.new_markdown_cell("[task](exercises/01_first.ipynb) [home](../README.md)"))
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def run(out: Path, *paths: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(RUN), "--out", str(out), *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path / "notebooks"
+
+
+def test_pages_lead_to_one_another(folder):
+    paths = [notebook(folder / name, "print(6 * 7)") for name in ("01_first.ipynb", "02_second.ipynb")]
+    before = paths[0].read_bytes()
+    out = folder.parent / "build" / "series"
+    done = run(out, *paths)
+    assert done.returncode == 0, done.stderr
+    assert "[1/2] 01_first.ipynb" in done.stdout
+    assert "[2/2] 02_second.ipynb" in done.stdout
+    assert "WARNING" not in done.stdout + done.stderr
+    index = (out / "index.html").read_text()
+    assert index.index("01_first.html") < index.index("02_second.html")
+    assert "A promise &amp; more." in index
+    page = (out / "01_first.html").read_text()
+    assert ">42" in page
+    for target in ("02_second.html", "../../notebooks/exercises/01_first.ipynb", "../../notebooks/../README.md"):
+        assert f'href="{target}"' in page
+    assert paths[0].read_bytes() == before
+
+
+def test_a_failing_notebook_stops_the_series_with_cell_and_reason(folder):
+    good, after = (notebook(folder / name, "print(1)") for name in ("01_good.ipynb", "03_after.ipynb"))
+    bad = notebook(folder / "02_bad.ipynb", "x = 0", "assert x == 1, 'x should be 1'")
+    done = run(folder.parent / "out", good, bad, after)
+    assert done.returncode == 1
+    assert "02_bad.ipynb FAILED" in done.stdout
+    assert "assert x == 1" in done.stdout
+    assert "x should be 1" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "03_after" not in done.stdout
+    assert (folder.parent / "out" / "01_good.html").exists()
+    assert not (folder.parent / "out" / "02_bad.html").exists()
