@@ -85,10 +85,10 @@ def run_child(way: str, data: Path, cache: Path) -> dict[str, float]:
 
 
 def import_seconds(module: str) -> float:
-    """What importing `module` adds to `import torch`, the median of five processes."""
+    """What importing `module` adds to `import torch`, the median of three processes."""
     code = f"import torch, time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
-    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(5)]
-    return sorted(float(run.stdout) for run in runs)[2]
+    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(3)]
+    return sorted(float(run.stdout) for run in runs)[1]
 
 
 def make_photos(root: Path, count: int) -> None:

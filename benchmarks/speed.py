@@ -36,12 +36,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    pairs = list_pairs(find_data(options.data), [options.fold])[:192]
+    pairs = list_pairs(find_data(options.data), [options.fold])[:128]
     dataset = cached_dataset(pairs, SIZE)
     results = {"machine": machine(), "photos": len(pairs), "rounds": options.rounds, "size": SIZE}
     cases: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         ("loading, 240x160, batch 16", lambda: load_usual(pairs), lambda: load_ours(dataset)),
-        ("training steps, base 64, batch 4", *steppers(dataset, 64, 4, 4)),
+        ("training steps, base 64, batch 4", *steppers(dataset, 64, 4, 3)),
         ("training steps, base 16, batch 16", *steppers(dataset, 16, 16, 4)),
         ("epoch with loading, base 16, batch 16", lambda: epoch_usual(pairs), lambda: epoch_ours(dataset)),
         ("scoring at native size, base 16", *scorers(pairs, dataset)),
