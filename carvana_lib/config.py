@@ -21,7 +21,7 @@ _CHOICES = {
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
 _AT_LEAST_ONE = ("base_channels", "depth", "patch", "epochs", "batch_size", "accumulate", "log_every")
-_SHARES = ("flip", "scale", "shift", "colour", "ema_decay")
+_SHARES = ("flip", "scale", "shift", "warped", "colour", "ema_decay")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class TrainConfig:
     rotate: float = 0.0  # degrees, either way
     scale: float = 0.0  # share of the size, either way
     shift: float = 0.0  # share of the side, either way
+    warped: float = 1.0  # share of the photos that are rotated, scaled and shifted
     colour: float = 0.0  # share of brightness, contrast and saturation, either way
     ema_decay: float = 0.995  # of the averaged weights, a step; 0 switches averaging off
     precision: str = "auto"  # bf16 where the device has it, else fp16 on a GPU and float32 on a CPU

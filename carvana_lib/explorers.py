@@ -109,7 +109,7 @@ class AugmentationExplorer(Tool):
     def changed(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Photo float (1, 3, H, W) and mask (1, 1, H, W), changed as the sliders say."""
         places = [(1 + slider.value) / 2 for slider in self.sliders.values()]
-        draws = torch.tensor([[0.0 if self.flip.value else 1.0, *places]])
+        draws = torch.tensor([[0.0 if self.flip.value else 1.0, *places, 0.0]])
         return self.LIMITS.apply(self.image, self.mask, draws)
 
     def start_again(self) -> None:

@@ -34,7 +34,7 @@ from .losses import LOSSES
 from .metrics import accuracy, dice, iou
 from .optimizers import average_weights, make_optimizer, make_schedule
 from .signals import stop_on_signal
-from .transforms import Augment, normalise
+from .transforms import DRAWS, Augment, normalise
 
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator
@@ -159,7 +159,7 @@ class Run:
         # From here on accelerate runs the forward pass in the chosen precision, over all processes.
         self.forward, self.optimizer = accelerator.prepare(compiled, optimizer)
         self.loss_function = LOSSES[config.loss]
-        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour)
+        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
         self.epoch = self.step = 0
         self.loss_sum, self.best_dice = 0.0, -1.0
         self.history: History = []
@@ -185,7 +185,7 @@ class Run:
         # The random numbers depend on seed and step alone: they are the same after a resume and for
         # any number of processes, and no generator needs saving.
         generator = torch.Generator().manual_seed(config.seed * _SEED_STRIDE + self.steps_done)
-        draws = torch.rand((len(indices), 8), generator=generator)
+        draws = torch.rand((len(indices), DRAWS), generator=generator)
         mine = slice(accelerator.process_index, None, accelerator.num_processes)
         losses = []
         for chosen, numbers in zip(

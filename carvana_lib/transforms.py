@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+DRAWS = 9  # random numbers a photo
 _GREY = (0.299, 0.587, 0.114)
 
 
@@ -31,6 +32,7 @@ class Augment:
         scale: largest change of size, 0.1 for 10 % smaller to 10 % larger.
         shift: largest move as a share of the side.
         colour: largest change of brightness, contrast and saturation, 0.2 for factors 0.8 to 1.2.
+        warped: share of the photos that are turned, scaled and moved; the others stay as sharp as they were.
     """
 
     flip: float = 0.5
@@ -38,23 +40,26 @@ class Augment:
     scale: float = 0.0
     shift: float = 0.0
     colour: float = 0.0
+    warped: float = 1.0
 
     def __call__(
         self, images: torch.Tensor, masks: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (N, 3, H, W) and masks (N, 1, H, W), float in [0, 1], to the same, changed."""
-        draws = torch.rand((len(images), 8), generator=generator).to(images.device)
+        draws = torch.rand((len(images), DRAWS), generator=generator).to(images.device)
         return self.apply(images, masks, draws)
 
     def apply(
         self, images: torch.Tensor, masks: torch.Tensor, draws: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As a call, with the random numbers given: float (N, 8) in [0, 1)."""
+        """As a call, with the random numbers given: float (N, DRAWS) in [0, 1)."""
         flip = draws[:, 0] < self.flip
         # Photo and mask are warped as one four-channel picture: they cannot drift apart.
         both = torch.cat([images, masks], dim=1)
         if self.rotate or self.scale or self.shift:
-            both = warp(both, self._matrices(flip, draws[:, 1:5], aspect=images.shape[-1] / images.shape[-2]))
+            # 0.5 is the middle of every range: no change.
+            moves = torch.where(draws[:, 8:] < self.warped, draws[:, 1:5], 0.5)
+            both = warp(both, self._matrices(flip, moves, aspect=images.shape[-1] / images.shape[-2]))
         elif self.flip:
             both = torch.where(flip[:, None, None, None], both.flip(-1), both)
         images, masks = both[:, :3], both[:, 3:]

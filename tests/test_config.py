@@ -124,6 +124,7 @@ OUT_OF_RANGE = [
     ("flip", -0.01),
     ("scale", 1.5),
     ("shift", -0.1),
+    ("warped", 1.1),
     ("colour", 2),
     ("ema_decay", 1.1),
     ("ema_decay", float("nan")),

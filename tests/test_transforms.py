@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from carvana_lib.transforms import Augment, change_colour, normalise, warp
+from carvana_lib.transforms import DRAWS, Augment, change_colour, normalise, warp
 
 ALL = Augment(flip=0.5, rotate=20, scale=0.2, shift=0.1, colour=0.3)
 MIDDLE = 0.5  # a draw that changes nothing, except for the flip
@@ -18,7 +18,7 @@ def random_batch(photos=4, height=16, width=24, seed=0):
 
 
 def neutral_draws(photos=1):
-    draws = torch.full((photos, 8), MIDDLE)
+    draws = torch.full((photos, DRAWS), MIDDLE)
     draws[:, 0] = NO_FLIP
     return draws
 
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another():
 
 def test_the_same_draws_give_the_same_result_alone_and_in_a_batch():
     images, masks = random_batch()
-    draws = torch.rand(4, 8, generator=generator())
+    draws = torch.rand(4, DRAWS, generator=generator())
     together = ALL.apply(images, masks, draws)
     for i in range(4):
         alone = ALL.apply(images[i : i + 1], masks[i : i + 1], draws[i : i + 1])
@@ -202,6 +202,17 @@ def test_the_largest_shift_is_a_share_of_the_side(column, axis, side):
     assert moves[1 - axis] == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.parametrize("draw, same", [(0.49, False), (0.51, True)])
+def test_photos_that_are_not_warped_keep_every_pixel(draw, same):
+    images, masks = random_batch(photos=1)
+    draws = neutral_draws()
+    draws[0, 1:5] = 0.9
+    draws[0, 8] = draw
+    new_images, new_masks = Augment(rotate=10, scale=0.1, shift=0.1, warped=0.5).apply(images, masks, draws)
+    assert torch.allclose(new_images, images, atol=1e-5) == same
+    assert torch.allclose(new_masks, masks, atol=1e-5) == same
+
+
 @pytest.mark.parametrize(
     ("setting", "columns"),
     [
@@ -264,6 +275,6 @@ def test_saturation_0_leaves_grey_and_a_half_leaves_half_the_colour():
 def test_the_draws_set_brightness_then_contrast_then_saturation():
     images, masks = random_batch(photos=1)
     draws = neutral_draws()
-    draws[0, 5:] = torch.tensor([0.9, 0.2, 0.7])
+    draws[0, 5:8] = torch.tensor([0.9, 0.2, 0.7])
     expected = change_colour(images, torch.tensor([1.16]), torch.tensor([0.88]), torch.tensor([1.08]))
     torch.testing.assert_close(Augment(flip=0, colour=0.2).apply(images, masks, draws)[0], expected)
