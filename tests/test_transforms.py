@@ -202,7 +202,7 @@ def test_the_largest_shift_is_a_share_of_the_side(column, axis, side):
     assert moves[1 - axis] == pytest.approx(0, abs=0.1)
 
 
-@pytest.mark.parametrize("draw, same", [(0.49, False), (0.51, True)])
+@pytest.mark.parametrize(("draw", "same"), [(0.49, False), (0.51, True)])
 def test_photos_that_are_not_warped_keep_every_pixel(draw, same):
     images, masks = random_batch(photos=1)
     draws = neutral_draws()
