@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench pack gpu lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
+
+results: $(SETUP) ## write docs/results.md and its plots from the recorded results, check README against them
+	$(BIN)/python tools/results.py
 
 pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
 	$(BIN)/python benchmarks/pack.py --data "$(DATA)"
