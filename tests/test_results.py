@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
-import results  # noqa: E402
+import results
 
 FOUND = results.read_results(results.RESULTS)
 
