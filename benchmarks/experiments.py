@@ -57,7 +57,7 @@ def _no_skip(_: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[t
 
 
 BASE = TrainConfig(size=(120, 80), base_channels=8, learning_rate=4e-3)
-STEPS = 720
+STEPS = 540
 ARMS: dict[str, dict[str, TrainConfig]] = {
     "masks": {"soft": BASE, "hard": replace(BASE, soft_masks=False)},
     "loss": {name: replace(BASE, loss=name) for name in LOSSES},
@@ -66,7 +66,7 @@ ARMS: dict[str, dict[str, TrainConfig]] = {
     "size": {f"{width}x{height}": replace(BASE, size=(width, height)) for width, height in SIZES},
 }
 # The largest size takes sixteen times as long as the smallest.
-SHORTER = {"size": 360}
+SHORTER = {"size": 180}
 QUESTIONS = ("split", *ARMS, "thresholds", "ceilings")
 
 
