@@ -34,18 +34,25 @@ def bce_dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy weighted by `boundary_weights`, so that the outline counts most."""
-    weights = boundary_weights(targets)
+    """Cross-entropy weighted by `boundary_weights`, so that the outline counts most.
+
+    On large photos the weights are found on squares of pixels: exact ones would cost more than the net.
+    """
+    weights = boundary_weights(targets, square=max(1, round(targets.shape[-2] / 320)))
     return F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
 
 
-def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0) -> torch.Tensor:
+def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0, square: int = 1) -> torch.Tensor:
     """The paper's weight map (arXiv 1505.04597, equation 2) for one object: (N, 1, H, W), above 0.
 
     w = w_c + w0 * exp(-d^2 / (2 sigma^2)), where w_c makes both classes count alike and d is the
     distance in pixels to the nearest pixel of the other class. The paper's second distance, to the
-    second nearest cell, has no meaning with one car a photo and is left out.
+    second nearest cell, has no meaning with one car a photo and is left out. With `square` above 1 the
+    map is found on averages over so many pixels each way, and interpolated.
     """
+    if square > 1:
+        small = boundary_weights(F.avg_pool2d(targets, square, ceil_mode=True), w0, sigma / square)
+        return F.interpolate(small, targets.shape[-2:], mode="bilinear", align_corners=False)
     car = targets > 0.5
     share = car.float().mean((2, 3), keepdim=True).clamp(0.01, 0.99)
     class_weights = torch.where(car, 0.5 / share, 0.5 / (1 - share))

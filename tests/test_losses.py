@@ -180,6 +180,15 @@ def test_every_photo_has_its_own_boundary_weights():
     assert torch.allclose(both, torch.cat([boundary_weights(first), boundary_weights(second)]))
 
 
+@pytest.mark.parametrize("size", [(160, 224), (161, 223)])
+def test_boundary_weights_on_squares_are_close_to_exact_ones(size):
+    target = disc(*size, radius=50)
+    exact, squares = boundary_weights(target), boundary_weights(target, square=2)
+    assert squares.shape == exact.shape
+    assert (squares - exact).abs().mean() < 0.1 * exact.mean()
+    assert (squares - exact).abs().max() < 0.3 * exact.max()
+
+
 def test_boundary_loss_is_the_weighted_mean_of_the_cross_entropy():
     target = disc()
     logits, _ = random_batch(photos=1, height=24, width=36)
