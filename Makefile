@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench pack gpu lock clean
+.PHONY: help run quick lab app notebooks test test-pythons check-data bench reliability pack gpu lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,12 +38,19 @@ test: $(SETUP) ## run the tests, the style checks and all notebooks
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
+test-pythons: $(SETUP) ## run the tests without browser and notebooks under Python 3.11, 3.12 and 3.13
+	$(BIN)/python tools/pythons.py
+
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
 
 bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
+
+reliability: $(SETUP) ## kill and resume a training thirty times; compare scores over threads, batches and processes
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/same.py
 
 pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
 	$(BIN)/python benchmarks/pack.py --data "$(DATA)"
