@@ -10,7 +10,6 @@ that resumes) writes its checkpoints slowly. Each kill is a SIGKILL from another
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
 import multiprocessing
@@ -24,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from speed import machine
 
 from carvana_lib import files
@@ -89,7 +89,8 @@ def between_renames(out: Path) -> bool:
 def start(*arguments: object) -> BaseProcess:
     """`train` in a new process."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["carvana_lib.training", "accelerate", "torch.utils.tensorboard"])
+    # Also what torch imports only when the first optimizer is made, which takes longer than the training.
+    context.set_forkserver_preload(["carvana_lib.training", "accelerate", "torch.utils.tensorboard", "torch._dynamo"])
     process = context.Process(target=train, args=arguments)
     process.start()
     return process
@@ -142,9 +143,12 @@ def state(out: Path) -> dict[str, object]:
         for name in ("model", "average")
         for key, tensor in checkpoint["parts"][name].items()
     }
-    best = hashlib.sha256((out / BEST_WEIGHTS).read_bytes()).hexdigest()
+    with safe_open(out / BEST_WEIGHTS, framework="pt") as file:
+        # Not the bytes of the file: it notes the same settings in any order.
+        best = {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}  # noqa: SIM118
+        noted = dict(file.metadata())
     names = sorted(entry.name for entry in out.iterdir())
-    return {"history": history, "tensors": tensors, "best": best, "names": names}
+    return {"history": history, "tensors": tensors, "best": best, "noted": noted, "names": names}
 
 
 def main() -> None:

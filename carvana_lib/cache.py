@@ -31,10 +31,14 @@ def cache_folder() -> Path:
     Raises:
         CarvanaError: the user has no home directory that could hold it.
     """
-    folder = Path(os.environ.get("CARVANA_CACHE") or platformdirs.user_cache_dir("carvana_lib"))
-    if folder.parts[0] == "~":
-        raise CarvanaError("there is no home directory to keep decoded photos in: set $CARVANA_CACHE to a folder")
-    return folder
+    if named := os.environ.get("CARVANA_CACHE"):
+        return Path(named)
+    try:
+        return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
+    except RuntimeError:
+        raise CarvanaError(
+            "there is no home directory to keep decoded photos in: set $CARVANA_CACHE to a folder"
+        ) from None
 
 
 def open_datasets(

@@ -95,15 +95,15 @@ from carvana_lib.training import Run, fit
 step = Run.train_step
 def killed_at(self, *arguments):
     if self.steps_done == {kill_at}:
-        os.kill(os.getpid(), signal.{signal})
+        os.kill(os.getpid(), signal.SIGKILL)
     return step(self, *arguments)
 Run.train_step = killed_at
 fit(tiny(epochs=3, log_every=2, checkpoint_minutes=0.0, colour=0.1), {data!r}, {out!r}, resume=True, progress=False)
 """
 
 
-def run_child(data: Path, out: Path, kill_at: int, number: str = "SIGKILL") -> subprocess.CompletedProcess:
-    code = CHILD.format(tests=str(Path(__file__).parent), kill_at=kill_at, signal=number, data=str(data), out=str(out))
+def run_child(data: Path, out: Path, kill_at: int) -> subprocess.CompletedProcess:
+    code = CHILD.format(tests=str(Path(__file__).parent), kill_at=kill_at, data=str(data), out=str(out))
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
 
 
@@ -121,15 +121,6 @@ def test_training_killed_at_any_step_resumes_to_the_bit(carvana, tmp_path):
     assert_same(load_file(whole / "best.safetensors"), load_file(cut / "best.safetensors"))
     for key in ("epoch", "loss", "dice", "learning_rate"):
         assert [row[key] for row in resumed] == [row[key] for row in history]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows signals differ")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_a_stopped_training_saves_and_says_how_to_go_on(carvana, tmp_path, number):
-    child = run_child(carvana, tmp_path / "run", 3, number)
-    assert child.returncode != 0
-    assert "stopped at epoch 1, step 4; saved: --resume goes on from there" in child.stderr
-    assert load_checkpoint(tmp_path / "run")["step"] == 4
 
 
 def test_a_finished_run_resumes_to_itself(trained, carvana):

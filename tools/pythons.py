@@ -63,6 +63,7 @@ def run(version: str, tests: list[str]) -> dict[str, object]:
         **{word: counts.get(word, 0) for word in ("passed", "skipped")},
         "failed": counts.get("failed", 0) + counts.get("error", 0) + (done.returncode not in (0, 1)),
         "seconds": round(time.perf_counter() - began),
+        "files": [Path(test).name for test in tests],
     }
 
 
