@@ -122,7 +122,8 @@ def failures_in_words(run: Run, out: Path) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        where = f"in epoch {run.epoch + 1}, step {run.step + 1}"
+        scoring = run.step == run.steps_per_epoch
+        where = f"in epoch {run.epoch + 1}, " + ("while scoring" if scoring else f"step {run.step + 1}")
         saved = f"{out} holds {run.saved}; {RESUME}" if run.saved else f"nothing was saved in {out} yet"
         if _is_memory(error):
             raise CarvanaError(f"out of memory {where} with {_smaller(run)}. {saved}") from error

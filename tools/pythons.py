@@ -3,7 +3,7 @@
     python tools/pythons.py [--versions 3.11 3.12 3.13] [--json FILE] [TEST ...]
 
 Each version gets an environment of its own from requirements.lock, in a temporary folder that is
-removed again (several GB while it is there). uv finds the Python versions, or fetches them.
+removed again (several GB while it is there). uv finds the Python versions on the PATH, or fetches them.
 """
 
 from __future__ import annotations
