@@ -1,6 +1,6 @@
 """Run the tests that need no browser and no notebook under several Python versions, one after the other.
 
-    python tools/pythons.py [--versions 3.11 3.12 3.13] [--json FILE] [TEST ...]
+    python tools/pythons.py [--versions 3.11 3.12 3.13] [--tests FILE ...] [--json FILE]
 
 Each version gets an environment of its own from requirements.lock, in a temporary folder that is
 removed again (several GB while it is there). uv finds the Python versions on the PATH, or fetches them.
@@ -25,7 +25,7 @@ UV = [sys.executable, "-m", "uv"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tests", type=Path, nargs="*", metavar="TEST", help="default: all but the slow ones")
+    parser.add_argument("--tests", type=Path, nargs="+", help="default: all but the slow ones")
     parser.add_argument("--versions", nargs="+", default=["3.11", "3.12", "3.13"])
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "pythons.json")
     options = parser.parse_args()
