@@ -201,7 +201,7 @@ def remove_run(out: Path) -> None:
     """Delete a run folder, and only a run folder."""
     _remove_abandoned(out)
     if out.exists():
-        if not (out / CONFIG).exists() and any(out.iterdir()):
+        if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
             raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
         shutil.rmtree(out)
 
@@ -210,6 +210,6 @@ def _remove_abandoned(out: Path) -> None:
     """What a killed training left half written."""
     for name in (CONFIG, BEST_WEIGHTS, LAST_CHECKPOINT, METRICS):
         left = temporary_file(out / name)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             if is_abandoned(left):
                 left.unlink()
