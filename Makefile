@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench results pack gpu lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test: $(SETUP) ## run the tests, the style checks and all notebooks
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
+test-pythons: $(SETUP) ## run the tests without browser and notebooks under Python 3.11, 3.12 and 3.13
+	$(BIN)/python tools/pythons.py
+
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
 
@@ -47,6 +50,10 @@ bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=...,
 
 results: $(SETUP) ## write docs/results.md and its plots from the recorded results, check README against them
 	$(BIN)/python tools/results.py
+
+reliability: $(SETUP) ## kill and resume a training thirty times; compare scores over threads, batches and processes
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/same.py
 
 pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
 	$(BIN)/python benchmarks/pack.py --data "$(DATA)"

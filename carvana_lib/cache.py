@@ -7,26 +7,51 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 from tqdm.auto import tqdm
 
-from .data import CarvanaDataset, Pair, read_pair, several
+from .config import TrainConfig
+from .data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, list_pairs, read_pair, several
 from .errors import CarvanaError
+from .files import in_use, is_abandoned
 
 FORMAT = 1
 _BUILDING = ".building-"
-_STALE_SECONDS = 24 * 3600
 
 
 def cache_folder() -> Path:
-    """`$CARVANA_CACHE`, or this system's folder for caches."""
-    return Path(os.environ.get("CARVANA_CACHE") or platformdirs.user_cache_dir("carvana_lib"))
+    """`$CARVANA_CACHE`, or this system's folder for caches.
+
+    Raises:
+        CarvanaError: the user has no home directory that could hold it.
+    """
+    if named := os.environ.get("CARVANA_CACHE"):
+        return Path(named)
+    try:
+        return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
+    except RuntimeError:
+        raise CarvanaError(
+            "there is no home directory to keep decoded photos in: set $CARVANA_CACHE to a folder"
+        ) from None
+
+
+def open_datasets(
+    config: TrainConfig, root: str | Path, progress: bool = True
+) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
+    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    return cached_dataset(train, config.size, progress=progress), cached_dataset(
+        validation, config.size, progress=progress
+    )
 
 
 def cached_dataset(
@@ -46,8 +71,17 @@ def load_arrays(
     """
     folder = folder or cache_folder()
     done = folder / cache_key(pairs, size)
-    if not done.is_dir():
-        _build(pairs, size, folder, done, progress)
+    if done.is_dir():
+        try:
+            return _open(done)
+        except (OSError, ValueError):
+            # Cut short or taken away: decoded photos can always be made again.
+            shutil.rmtree(done, ignore_errors=True)
+    _build(pairs, size, folder, done, progress)
+    return _open(done)
+
+
+def _open(done: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.load(done / "images.npy", mmap_mode="r"), np.load(done / "masks.npy", mmap_mode="r")
 
 
@@ -79,7 +113,8 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Pat
                 f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
                 f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
             )
-        _decode_all(pairs, size, building, progress)
+        with in_use(building):
+            _decode_all(pairs, size, building, progress)
         try:
             os.rename(building, done)
         except OSError:
@@ -129,7 +164,8 @@ def _reserve(file: Path) -> None:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Drop what builds that were killed left behind; a living build is younger than a day."""
+    """Drop what builds that were killed left behind."""
     for left in folder.glob(f"{_BUILDING}*"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            if is_abandoned(left):
+                shutil.rmtree(left)

@@ -1,11 +1,11 @@
-"""Weights, checkpoints and run folders: written beside, then renamed; read without running code."""
+"""Weights, checkpoints and run folders: what training needs to go on; read without running code."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import warnings
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +15,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .config import TrainConfig
-from .errors import CarvanaError
+from .errors import CarvanaError, CarvanaWarning
+from .files import is_abandoned, temporary_file, write_atomically
+from .history import METRICS
 from .unet import UNet, with_patches
 
 BEST_WEIGHTS = "best.safetensors"
 LAST_CHECKPOINT = "last.pt"
+PREVIOUS_CHECKPOINT = "previous.pt"
 CONFIG = "config.json"
+_STATE = {"parts", "epoch", "step", "steps_per_epoch", "loss_sum", "history"}
+# Settings that a run may be resumed with another value of: they change its speed and memory.
+_MAY_CHANGE = ("accumulate", "recompute", "log_every", "checkpoint_minutes")
 PRETRAINED = Path(__file__).parent / "weights"
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: `path` is whole at any moment.
-
-    Raises:
-        CarvanaError: the file cannot be written (disk full, no permission). The old one stays.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads; weights are for sharing.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise CarvanaError(f"cannot write {path} ({error}): free some space or choose another --out") from None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
@@ -141,21 +116,62 @@ def start_weights(model: UNet, path: str | Path) -> None:
         ) from None
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """All that training needs to go on; see `training.fit`."""
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU. Raises CarvanaError if it is not usable."""
+def best_dice(out: Path) -> float:
+    """Validation Dice of the weights in best.safetensors; -1 where there are none that can be used."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CarvanaError(f"no checkpoint {path}: nothing to resume; train without --resume") from None
+        with safe_open(out / BEST_WEIGHTS, framework="pt") as file:
+            return float((file.metadata() or {})["dice"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return -1.0
+
+
+def save_checkpoint(out: Path, state: dict[str, Any]) -> None:
+    """Write all that training needs to go on to last.pt; what was there before is kept as previous.pt."""
+
+    def write(temporary: Path) -> None:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:
+            # What torch makes of a full disk.
+            raise OSError(str(error).splitlines()[0]) from None
+
+    cure = "free some space, then --resume goes on from the checkpoint before"
+    write_atomically(out / LAST_CHECKPOINT, write, out / PREVIOUS_CHECKPOINT, cure)
+
+
+def load_checkpoint(out: Path) -> dict[str, Any] | None:
+    """The newest usable state that `save_checkpoint` wrote, on the CPU; None if it never wrote one.
+
+    Warns when last.pt is damaged and previous.pt is used. Raises CarvanaError if neither is usable.
+    """
+    faults = []
+    # Killed between the two renames of a write, a run has only previous.pt, and that is its newest.
+    for path in (out / LAST_CHECKPOINT, out / PREVIOUS_CHECKPOINT):
+        if not path.exists():
+            continue
+        try:
+            state = _read_checkpoint(path)
+        except CarvanaError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
+        return state
+    if faults:
+        raise CarvanaError(f"{' and '.join(faults)}: remove {out} and train again")
+    return None
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CarvanaError(f"{path} is damaged ({reason}): remove the run folder and train again") from None
+        raise CarvanaError(f"{path} is damaged ({reason})") from None
+    if not isinstance(state, dict) or not state.keys() >= _STATE:
+        raise CarvanaError(f"{path} is not a checkpoint of carvana_lib")
+    return state
 
 
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
@@ -164,6 +180,7 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
     Raises:
         CarvanaError: `out` is in use and not to be resumed, or holds a run with other settings.
     """
+    _remove_abandoned(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not resume:
@@ -172,16 +189,27 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         )
     if not (out / CONFIG).exists():
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
-    if TrainConfig.from_json((out / CONFIG).read_text(), out / CONFIG) != config:
+    saved, now = asdict(TrainConfig.from_json((out / CONFIG).read_text(), out / CONFIG)), asdict(config)
+    if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
         raise CarvanaError(
             f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
         )
-    return load_checkpoint(out / LAST_CHECKPOINT) if (out / LAST_CHECKPOINT).exists() else None
+    return load_checkpoint(out)
 
 
 def remove_run(out: Path) -> None:
     """Delete a run folder, and only a run folder."""
+    _remove_abandoned(out)
     if out.exists():
-        if not (out / CONFIG).exists():
+        if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
             raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
         shutil.rmtree(out)
+
+
+def _remove_abandoned(out: Path) -> None:
+    """What a killed training left half written."""
+    for name in (CONFIG, BEST_WEIGHTS, LAST_CHECKPOINT, METRICS):
+        left = temporary_file(out / name)
+        with suppress(OSError):
+            if is_abandoned(left):
+                left.unlink()

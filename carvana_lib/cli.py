@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 import typing
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .config import PRESETS, TrainConfig, preset
-from .errors import CarvanaError
+from .errors import CarvanaError, CarvanaWarning
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -27,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        return options.command(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return options.command(options)
     except CarvanaError as error:
         if options.debug:
             raise
@@ -45,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _show_warning(message: Warning, category: type[Warning], *place: typing.Any) -> None:
+    ours = issubclass(category, CarvanaWarning)
+    sys.stderr.write(f"carvana: {message}\n" if ours else warnings.formatwarning(message, category, *place))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -118,12 +127,12 @@ def run_train(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / options.preset
     saved = out / "config.json"
     given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
+    resumed = options.resume and saved.exists()
+    start = TrainConfig.from_json(saved.read_text(), saved) if resumed else preset(options.preset)
     try:
-        config = preset(options.preset, **given)
+        config = replace(start, **given)
     except CarvanaError as error:
         options.parser.error(str(error))
-    if options.resume and saved.exists() and not given:
-        config = TrainConfig.from_json(saved.read_text(), saved)
     root = find_data(options.data)
     if options.resume and not saved.exists():
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)

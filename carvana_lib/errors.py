@@ -1,4 +1,4 @@
-"""The one exception that carries a message for the person at the keyboard."""
+"""What carries a message for the person at the keyboard."""
 
 
 class CarvanaError(Exception):
@@ -6,3 +6,7 @@ class CarvanaError(Exception):
 
     The message is one line that says what happened, to which file, and what to do next.
     """
+
+
+class CarvanaWarning(UserWarning):
+    """Something goes on, but most likely not as the user wants; one line like CarvanaError's."""

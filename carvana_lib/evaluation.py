@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .checkpoint import write_atomically
 from .data import CarvanaDataset
+from .files import write_atomically
 from .metrics import accuracy, bootstrap_interval, boundary_error, confusion, dice, iou
 from .prediction import logit, predict_logits, upsample
 

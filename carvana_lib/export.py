@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .checkpoint import write_atomically
 from .errors import CarvanaError
+from .files import write_atomically
 
 
 class WithNormalisation(nn.Module):

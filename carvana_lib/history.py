@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 
-from .checkpoint import write_atomically
+from .errors import CarvanaWarning
+from .files import write_atomically
 
 History = list[dict[str, float]]
 METRICS = "metrics.csv"
@@ -27,10 +29,14 @@ def write_curves(folder: Path, row: dict[str, float]) -> None:
     """Add an epoch to the TensorBoard curves in `folder`."""
     from torch.utils.tensorboard import SummaryWriter
 
-    # purge_step hides what an earlier run wrote for this epoch before it was stopped.
-    with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
-        for name, value in row.items():
-            curves.add_scalar(name, value, int(row["epoch"]))
+    try:
+        # purge_step hides what an earlier run wrote for this epoch before it was stopped.
+        with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
+            for name, value in row.items():
+                curves.add_scalar(name, value, int(row["epoch"]))
+    except OSError as error:
+        # metrics.csv holds the same numbers: not worth an end of the training.
+        warnings.warn(f"cannot write curves to {folder} ({error}): free some space", CarvanaWarning, stacklevel=2)
 
 
 def epoch_line(row: dict[str, float], best: float) -> str:

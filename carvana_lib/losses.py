@@ -1,4 +1,7 @@
-"""Losses on logits and soft masks, both (N, 1, H, W); targets in [0, 1]. Each returns a scalar."""
+"""Losses on logits and soft masks, both (N, 1, H, W); targets in [0, 1]. Each returns a scalar.
+
+Targets above 1, masks of 0 to 255 say, are refused (CarvanaError).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,22 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from .errors import CarvanaError
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _check(targets: torch.Tensor) -> None:
+    # Not on a GPU, where a look would have to wait: there `watch` sees the loss fall below 0.
+    if targets.device.type == "cpu" and targets.numel() and targets.max() > 1:
+        raise CarvanaError(
+            f"masks must lie in 0 to 1, but these reach {targets.max().item():g}: divide masks of 0 to 255 by 255"
+        )
 
 
 def bce_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy, averaged over pixels."""
+    _check(targets)
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
@@ -21,6 +35,7 @@ def dice_loss(logits: torch.Tensor, targets: torch.Tensor, smooth: float = 1.0) 
     The denominator has squares, as in that paper: with soft targets the plain sum would be smallest
     for a prediction harder than the target. `smooth` keeps empty masks away from 0 / 0.
     """
+    _check(targets)
     probabilities = torch.sigmoid(logits)
     sums = (1, 2, 3)
     overlap = (probabilities * targets).sum(sums)
@@ -38,6 +53,7 @@ def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
     On large photos the weights are found on squares of pixels: exact ones would cost more than the net.
     """
+    _check(targets)
     weights = boundary_weights(targets, square=max(1, round(targets.shape[-2] / 320)))
     return F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
 

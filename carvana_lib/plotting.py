@@ -15,6 +15,7 @@ from torch import nn
 
 from .data import CarvanaDataset
 from .evaluation import Evaluation
+from .files import write_atomically
 from .images import read_photo
 from .prediction import predict_array
 
@@ -139,7 +140,6 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG and close it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    """Write `figure` as PNG and close it. Raises CarvanaError if the file cannot be written."""
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
     plt.close(figure)

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
 
-from .checkpoint import write_atomically
 from .config import TrainConfig
 from .data import PHOTO_SUFFIXES
 from .devices import autocast
 from .errors import CarvanaError
+from .files import write_atomically
 from .images import read_photo, resize
 from .transforms import normalise
 

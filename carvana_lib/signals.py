@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+RESUME = "--resume goes on from there (in a notebook: fit(..., resume=True))"
+
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
@@ -22,7 +24,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
     def stop(number: int, frame: object) -> None:
         if stopped.is_set():
-            raise KeyboardInterrupt("stopped at once: --resume goes on from the last checkpoint")
+            raise KeyboardInterrupt(f"stopped at once, not saved since the last checkpoint; {RESUME}")
         stopped.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import typing
@@ -13,28 +12,29 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .cache import cached_dataset
+from .cache import open_datasets
 from .checkpoint import (
     BEST_WEIGHTS,
     CONFIG,
-    LAST_CHECKPOINT,
+    best_dice,
     prepare_run,
     save_checkpoint,
     save_weights,
     start_weights,
-    write_atomically,
 )
 from .config import TrainConfig
-from .data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
+from .data import CarvanaDataset
 from .devices import make_accelerator
 from .errors import CarvanaError
 from .evaluation import Evaluation, evaluate
+from .files import write_atomically
 from .history import METRICS, History, epoch_line, write_curves, write_metrics
 from .losses import LOSSES
 from .metrics import accuracy, dice, iou
 from .optimizers import average_weights, make_optimizer, make_schedule
-from .signals import stop_on_signal
+from .signals import RESUME, stop_on_signal
 from .transforms import DRAWS, Augment, normalise
+from .watch import check_epoch, check_losses, check_masks, check_settings, failures_in_words
 
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator
@@ -52,14 +52,16 @@ def fit(
 ) -> History:
     """Train on the training folds of `root`, validate on its validation fold, fill the run folder.
 
-    The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume),
-    best.safetensors (weights of the epoch with the highest validation Dice; the averaged weights if
-    `ema_decay` is set) and TensorBoard curves. Same seed and same CPU give the same weights, also
-    when training was stopped on the way and resumed.
+    The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume), previous.pt
+    (the one before, should last.pt be damaged), best.safetensors (weights of the epoch with the
+    highest validation Dice; the averaged weights if `ema_decay` is set) and TensorBoard curves. Same
+    seed and same CPU give the same weights, also when training was stopped on the way and resumed.
+    Training that goes wrong warns (CarvanaWarning, see `watch`).
 
     Args:
         out: run folder; new or empty unless `resume`.
-        resume: go on from last.pt, if there is one.
+        resume: go on from last.pt, if there is one. `accumulate`, `recompute`, `log_every` and
+            `checkpoint_minutes` may have other values than before.
         on_epoch: called with the history after each epoch, to draw a live curve for instance.
 
     Returns:
@@ -67,7 +69,8 @@ def fit(
 
     Raises:
         CarvanaError: unusable data (before training starts), a run that exists, a loss that is not
-            finite (the last good checkpoint and weights stay).
+            finite, a disk or memory that is full, a GPU that is gone (the last good checkpoint and
+            weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
     out = Path(out)
@@ -77,20 +80,28 @@ def fit(
     with accelerator.main_process_first():
         train, validation = open_datasets(config, root, progress and accelerator.is_main_process)
     train.keep_on(accelerator.device)
+    check_masks(train.masks(), "training")
+    check_masks(validation.masks(), "validation")
     run = Run(config, accelerator, len(train))
     main, progress = run.accelerator.is_main_process, progress and run.accelerator.is_main_process
     if checkpoint is not None:
-        run.restore(checkpoint)
+        run.restore(checkpoint, out)
     else:
         run.start()
-        if main:
-            write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
-    with stop_on_signal() as stopped:
+    if main:
+        check_settings(config, run.at_once)
+        write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
+        if run.history:
+            write_metrics(out / METRICS, run.history)
+    with failures_in_words(run, out), stop_on_signal() as stopped:
         while run.epoch < config.epochs:
             speed = train_epoch(run, train, out, stopped, progress)
-            run.finish_epoch(run.validate(validation, progress), speed)
+            scores = run.validate(validation, progress)
+            run.finish_epoch(scores, speed)
             if main:
+                check_epoch(config, run.history, scores.counts)
                 run.write_epoch(out)
+            run.saved = run.position
             if progress:
                 tqdm.write(epoch_line(run.history[-1], run.best_dice))
             if on_epoch is not None:
@@ -113,16 +124,14 @@ def train_epoch(
             bar.update()
             if not (run.at_look or (stopped.is_set() and run.accelerator.num_processes == 1)):
                 continue
-            run.check_losses(unchecked, out)
+            run.add_losses(unchecked, out)
             unchecked = []
             rate = (run.step - first_step) * run.batch_size / (time.perf_counter() - began)
             left = (run.total_steps - run.steps_done) * run.batch_size / rate / 60
             bar.set_postfix_str(f"loss {run.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left")
             if run.any_process(stopped.is_set()):
                 run.save(out)
-                raise KeyboardInterrupt(
-                    f"stopped at epoch {run.epoch + 1}, step {run.step}; saved: --resume goes on from there"
-                )
+                raise KeyboardInterrupt(f"stopped at {run.position}; saved: {RESUME}")
             if time.perf_counter() - saved > 60 * config.checkpoint_minutes:
                 run.save(out)
                 saved = time.perf_counter()
@@ -163,10 +172,20 @@ class Run:
         self.epoch = self.step = 0
         self.loss_sum, self.best_dice = 0.0, -1.0
         self.history: History = []
+        self.saved = ""  # the position of the newest checkpoint
 
     @property
     def steps_done(self) -> int:
         return self.epoch * self.steps_per_epoch + self.step
+
+    @property
+    def position(self) -> str:
+        return f"epoch {self.epoch + 1}, step {self.step}"
+
+    @property
+    def at_once(self) -> int:
+        """Photos that go through the net at once, in each process."""
+        return self.batch_size // self.accelerator.num_processes // self.config.accumulate
 
     @property
     def mean_loss(self) -> float:
@@ -211,15 +230,10 @@ class Run:
         self.step += 1
         return [train.pairs[i].name for i in indices.tolist()], torch.stack(losses).mean()
 
-    def check_losses(self, steps: list[tuple[list[str], torch.Tensor]], out: Path) -> None:
-        """Add up the losses since the last look; CarvanaError with the photos of the first bad one."""
+    def add_losses(self, steps: list[tuple[list[str], torch.Tensor]], out: Path) -> None:
+        """Add up the losses since the last look; CarvanaError if one is not usable."""
         losses = self.accelerator.reduce(torch.stack([loss for _, loss in steps]), "mean").tolist()
-        for (names, _), loss in zip(steps, losses, strict=True):
-            if not math.isfinite(loss):
-                raise CarvanaError(
-                    f"the loss became {loss} in epoch {self.epoch + 1} on the photos {' '.join(names)}: look at those "
-                    f"files, or lower learning_rate; the last good state is kept in {out}"
-                )
+        check_losses(losses, [names for names, _ in steps], self.epoch + 1, out)
         self.loss_sum += sum(losses)
 
     def any_process(self, flag: bool) -> bool:
@@ -237,7 +251,11 @@ class Run:
         """Every photo of `validation` scored once, whatever the number of processes."""
         accelerator = self.accelerator
         mine = range(accelerator.process_index, len(validation), accelerator.num_processes)
-        part = evaluate(self.trained_model(), validation, outlines=False, indices=mine, progress=progress)
+        # Without gradients twice the photos of a step fit; a CPU has its own best number.
+        at_once = None if accelerator.device.type == "cpu" else min(32, 2 * self.at_once)
+        part = evaluate(
+            self.trained_model(), validation, batch_size=at_once, outlines=False, indices=mine, progress=progress
+        )
         counts = torch.zeros(len(validation), 4, dtype=torch.int64, device=accelerator.device)
         counts[list(mine)] = part.counts.to(accelerator.device)
         counts = accelerator.reduce(counts, "sum").cpu()
@@ -268,8 +286,9 @@ class Run:
         if self.accelerator.is_main_process:
             parts = {name: part.state_dict() for name, part in self._parts().items()}
             position = {"epoch": self.epoch, "step": self.step, "steps_per_epoch": self.steps_per_epoch}
-            totals = {"loss_sum": self.loss_sum, "best_dice": self.best_dice, "history": self.history}
-            save_checkpoint(out / LAST_CHECKPOINT, {"parts": parts, **position, **totals})
+            totals = {"loss_sum": self.loss_sum, "history": self.history}
+            save_checkpoint(out, {"parts": parts, **position, **totals})
+        self.saved = self.position
 
     def start(self) -> None:
         """Take the weights that the config's `start` names, if it names any."""
@@ -278,14 +297,17 @@ class Run:
             if self.average is not None:
                 self.average.module.load_state_dict(self.model.state_dict())
 
-    def restore(self, state: dict[str, typing.Any]) -> None:
-        """Go back to what `save` wrote."""
+    def restore(self, state: dict[str, typing.Any], out: Path) -> None:
+        """Go back to what `save` wrote to `out`."""
         if state["steps_per_epoch"] != self.steps_per_epoch:
             raise CarvanaError("the training photos are not those the run started with: restore them, or train anew")
         for name, part in self._parts().items():
             part.load_state_dict(state["parts"][name])
         self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.best_dice, self.history = state["loss_sum"], state["best_dice"], state["history"]
+        self.loss_sum, self.history = state["loss_sum"], state["history"]
+        # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
+        self.best_dice = best_dice(out)
+        self.saved = self.position
 
     def _parts(self) -> dict[str, typing.Any]:
         parts = {
@@ -296,19 +318,6 @@ class Run:
             "scaler": self.accelerator.scaler,
         }
         return {name: part for name, part in parts.items() if part is not None}
-
-
-def open_datasets(
-    config: TrainConfig, root: str | Path, progress: bool = True
-) -> tuple[CarvanaDataset, CarvanaDataset]:
-    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
-    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
-    if config.train_cars:
-        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
-        train = [pair for pair in train if pair.car in cars]
-    return cached_dataset(train, config.size, progress=progress), cached_dataset(
-        validation, config.size, progress=progress
-    )
 
 
 def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:

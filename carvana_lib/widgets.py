@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .checkpoint import write_atomically
+from .files import write_atomically
 from .images import read_photo, resize
 from .metrics import accuracy, boundary_error, dice, iou, precision, recall
 from .plotting import BLUE, ORANGE, error_map, heat_map, outline, overlay

@@ -27,6 +27,19 @@ def test_scores_do_not_depend_on_the_batch_size(model_and_data):
     assert summaries[0] == summaries[1] == summaries[2]
 
 
+def test_scores_do_not_depend_on_the_number_of_threads(model_and_data):
+    model, dataset = model_and_data
+    before, summaries = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            summaries.append(evaluate(model, dataset, progress=False).summary())
+    finally:
+        torch.set_num_threads(before)
+    for name in ("dice", "dice_global", "dice_batch", "accuracy", "iou"):
+        assert [summary[name] for summary in summaries] == pytest.approx([summaries[0][name]] * 3, abs=1e-6)
+
+
 def test_half_precision_gives_nearly_the_same_scores(model_and_data):
     model, dataset = model_and_data
     exact, fast = (evaluate(model, dataset, precision=kind, progress=False) for kind in ("float32", "bf16"))

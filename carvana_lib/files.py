@@ -1,0 +1,102 @@
+"""Files that are whole at any moment, and what a killed process left of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from .errors import CarvanaError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+_STALE_SECONDS = 24 * 3600
+
+
+def write_atomically(
+    path: Path,
+    write: Callable[[Path], None],
+    keep: Path | None = None,
+    cure: str = "free some space or name another place",
+) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: `path` is whole at any moment.
+
+    The temporary file always has the same name: what a killed process left of it is used up by the next.
+
+    Args:
+        keep: the file that was at `path` gets this name instead of being replaced.
+        cure: what to do when the file cannot be written, for the message.
+
+    Raises:
+        CarvanaError: the file cannot be written (disk full, no permission, another process writes
+            it now). The old one stays.
+    """
+    temporary = temporary_file(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with in_use(temporary, os.O_RDWR | os.O_CREAT):
+            try:
+                write(temporary)
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
+                if keep is not None and path.exists():
+                    os.replace(path, keep)
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except (OSError, SafetensorError) as error:
+        raise CarvanaError(f"cannot write {path} ({error}): {cure}") from None
+
+
+def temporary_file(path: Path) -> Path:
+    """Where `write_atomically` writes before it renames."""
+    return path.with_name(f".{path.name}.part")
+
+
+@contextmanager
+def in_use(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
+    """Mark a temporary file or folder as in use; the system drops the mark however the process ends.
+
+    Raises:
+        OSError: another process uses it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, flags, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError("another process is at it") from None
+        except OSError:
+            pass  # some network disks know no locks: there `is_abandoned` goes by age
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_abandoned(left: Path) -> bool:
+    """Whether no process uses a temporary file or folder any more."""
+    age = time.time() - left.stat().st_mtime
+    if fcntl is None:
+        return age > _STALE_SECONDS
+    handle = os.open(left, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A younger one may be about to be locked.
+        return age > 1
+    except BlockingIOError:
+        return False
+    except OSError:
+        return age > _STALE_SECONDS
+    finally:
+        os.close(handle)
