@@ -2,10 +2,12 @@
 
     python benchmarks/classroom.py            # all notebooks and exercises, about as long as `make run`
     python benchmarks/classroom.py 04 08      # only these, the other rows stay as they are
+    python benchmarks/classroom.py --tables   # measure nothing, renew the tables in docs/teach
 
-Writes benchmarks/results/classroom.json, a row a notebook, and one for JupyterLab's own server. Memory is
-the resident size of the kernel and of all processes it starts, added up, ten times a second: what a
-limit for each learner has to allow. The committed notebooks are not changed.
+Writes benchmarks/results/classroom.json, a row a notebook, and one for JupyterLab's own server; then the
+tables of docs/teach/guide.md and docs/teach/jupyterhub.md. Memory is the resident size of the kernel and
+of all processes it starts, added up, ten times a second: what a limit for each learner has to allow. The
+committed notebooks are not changed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,18 +69,25 @@ class Watch:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("numbers", nargs="*", help="notebooks by number, as in 04; default: all, and the server")
+    parser.add_argument("--tables", action="store_true", help="only write the tables")
     options = parser.parse_args()
+    if not options.tables:
+        run(options.numbers)
+    write_tables(json.loads(RESULTS.read_text()))
+
+
+def run(numbers: list[str]) -> None:
     os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     rows = found.get("notebooks", {})
     folders = ROOT / "notebooks", ROOT / "notebooks" / "exercises"
     for path in [path for folder in folders for path in sorted(folder.glob("[01]*.ipynb"))]:
-        if options.numbers and path.name[:2] not in options.numbers:
+        if numbers and path.name[:2] not in numbers:
             continue
         name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
         rows[name] = measure(path)
         print(f"{name:40}", *(f"{key} {value:<8}" for key, value in rows[name].items()), flush=True)
-    server = found.get("server_gb") if options.numbers else measure_server()
+    server = found.get("server_gb") if numbers else measure_server()
     write_json(RESULTS, {"machine": machine(), "server_gb": server, "notebooks": rows})
 
 
@@ -116,6 +126,44 @@ def measure_server() -> float:
             server.terminate()
             server.wait(timeout=30)
     return watch.gigabytes
+
+
+def write_tables(found: dict) -> None:
+    """Put the figures between the markers of the teacher's pages."""
+    rows = found["notebooks"]
+    lines = ["| notebook | minutes to read | seconds to run | processor seconds | peak memory |"]
+    lines += ["|:--|--:|--:|--:|--:|"]
+    lessons = [name for name in rows if "/" not in name]
+    for name in lessons:
+        path = ROOT / "notebooks" / f"{name}.ipynb"
+        row, first = rows[name], nbformat.read(path, as_version=4).cells[0].source
+        minutes = re.search(r"\*\*Time\*\* (\d+) minutes", first).group(1)
+        link = f"[{first.splitlines()[0].lstrip('# ')}](../../notebooks/{path.name})"
+        lines.append(
+            f"| {link} | {minutes} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_gb']:.1f} GB |"
+        )
+    _between("guide.md", "times", "\n".join(lines))
+    lesson = max(rows[name]["peak_gb"] for name in lessons)
+    exercise = max(row["peak_gb"] for name, row in rows.items() if "/" in name)
+    seconds = sum(row["processor_seconds"] for row in rows.values())
+    need = lesson + exercise + (found["server_gb"] or 0)
+    lines = ["| | a learner | thirty learners |", "|:--|--:|--:|"]
+    for name, value, unit in (
+        ("largest notebook's kernel", lesson, "GB"),
+        ("largest exercise's kernel, open beside it", exercise, "GB"),
+        ("JupyterLab's server", found["server_gb"] or 0, "GB"),
+        ("**memory, all at once**", need, "GB"),
+        ("processor time, all notebooks and exercises once", seconds / 60, "minutes"),
+    ):
+        lines.append(f"| {name} | {value:.1f} {unit} | {30 * value:.0f} {unit} |")
+    _between("jupyterhub.md", "needs", "\n".join(lines))
+
+
+def _between(page: str, marker: str, text: str) -> None:
+    path = ROOT / "docs" / "teach" / page
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ MOVES = (
     ("convolve twice", "two 3x3 convolutions, each with batch norm and ReLU: size stays, channels change"),
     ("down", "2x2 max pooling: half the height and width; what is it?"),
     ("up", "2x2 transposed convolution: twice the height and width; where is it?"),
-    ("skip", "the map from the way down is set beside the one that came up: fine detail"),
+    ("skip", "the map of that size from the way down is set beside what came up"),
 )
 FORMULAS = (
     r"Dice $=\dfrac{2\,|X\cap Y|}{|X|+|Y|}=\dfrac{2\,TP}{2\,TP+FP+FN}$",
@@ -81,7 +81,7 @@ def draw_handout() -> Figure:
     rows = shape_table(net, torch.zeros(1, 3, SIZE[1], SIZE[0]))
     _draw_net(figure.add_axes((0.06, 0.675, 0.88, 0.265)), net, rows)
     _write_moves(figure)
-    _draw_table(figure.add_axes((0.06, 0.325, 0.88, 0.225)), rows, count_parameters(net))
+    _draw_table(figure.add_axes((0.06, 0.335, 0.88, 0.215)), rows, count_parameters(net))
     _draw_dice(figure)
     return figure
 
@@ -97,8 +97,9 @@ def _draw_net(axis: Axes, net: UNet, rows: list) -> None:
         wide, tall = 0.18 + 0.1 * level, 0.9 * height / maps[0][1]
         x, y = 1.25 * step - wide / 2, -0.75 * level - tall / 2
         axis.add_patch(Rectangle((x, y), wide, tall, color=blue if step <= depth else orange))
-        label = f"$\\bf{{{channels}}}$  {width}x{height}"
-        axis.text(1.25 * step, y - 0.06, label, ha="center", va="top", fontsize=8)
+        label = f"$\\bf{{{channels}}}$\n{width}x{height}"
+        outside, side = (x - 0.08, "right") if step < depth else (x + wide + 0.08, "left")
+        axis.text(outside, -0.75 * level - 0.04, label, ha=side, va="top", fontsize=8)
         boxes.append((1.25 * step, -0.75 * level, wide, tall))
     for (x, y, wide, _), (x2, y2, wide2, _) in pairwise(boxes):
         ends = (x + wide / 2 + 0.05, y), (x2 - wide2 / 2 - 0.05, y2)
@@ -111,7 +112,7 @@ def _draw_net(axis: Axes, net: UNet, rows: list) -> None:
     axis.text(0.625, -1.9, "down", color=blue, fontsize=11, weight="bold")
     axis.text(1.25 * 2 * depth - 0.625, -1.9, "up", color=orange, fontsize=11, weight="bold", ha="right")
     axis.text(1.25 * depth, 0.08, "skip", color="0.4", fontsize=11, ha="center")
-    axis.set(xlim=(-0.6, 1.25 * 2 * depth + 0.6), ylim=(-0.75 * depth - 0.35, 0.5))
+    axis.set(xlim=(-0.9, 1.25 * 2 * depth + 0.9), ylim=(-0.75 * depth - 0.35, 0.5))
 
 
 def _write_moves(figure: Figure) -> None:
@@ -122,15 +123,15 @@ def _write_moves(figure: Figure) -> None:
 
 def _draw_table(axis: Axes, rows: list, total: int) -> None:
     axis.set_axis_off()
-    title = f"UNet(base_channels=16) reads a photo of {SIZE[0]}x{SIZE[1]}: (channels, height, width)"
-    axis.set_title(title, fontsize=11, weight="bold", loc="left")
+    title = f"UNet(base_channels=16) reads a photo of {SIZE[0]}x{SIZE[1]}; shapes are (channels, height, width)"
+    axis.set_title(title, fontsize=10, weight="bold", loc="left")
     cells = [[name, str(before), str(after), f"{count:,}"] for name, before, after, count in rows]
     cells.append(["all", "", "", f"{total:,}"])
     widths = [0.16, 0.3, 0.3, 0.24]
-    table = axis.table(cells, colLabels=["block", "in", "out", "parameters"], loc="upper left", colWidths=widths)
+    names = ["block", "in", "out", "parameters"]
+    table = axis.table(cells, colLabels=names, colWidths=widths, bbox=(0, 0, 1, 1))
     table.auto_set_font_size(False)
     table.set_fontsize(9)
-    table.scale(1, 1.02)
     for (row, column), cell in table.get_celld().items():
         cell.set_edgecolor("0.8")
         cell.visible_edges = "B"
