@@ -114,18 +114,24 @@ def measure_server() -> float:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         server = subprocess.Popen(command, **quiet)
         try:
-            for _ in range(150):
-                time.sleep(0.2)
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{PORT}/lab", timeout=5).read()
-                    break
-                except OSError:
-                    assert server.poll() is None, "JupyterLab did not start"
+            _wait_for(server)
             time.sleep(1)
         finally:
             server.terminate()
             server.wait(timeout=30)
     return watch.gigabytes
+
+
+def _wait_for(server: subprocess.Popen) -> None:
+    for _ in range(300):
+        time.sleep(1)
+        assert server.poll() is None, "JupyterLab did not start"
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/lab", timeout=20).read()
+            return
+        except OSError:
+            continue
+    raise TimeoutError("JupyterLab did not answer within five minutes")
 
 
 def write_tables(found: dict) -> None:
