@@ -59,7 +59,7 @@ def make_deck(notebook: NotebookNode) -> NotebookNode:
     heading = ""
     for cell in notebook.cells[1:]:
         if cell.cell_type == "markdown":
-            for part in re.split(r"(?=^## )", cell.source, flags=re.MULTILINE):
+            for part in filter(None, re.split(r"(?=^## )", cell.source, flags=re.MULTILINE)):
                 found = _HEADING.match(part)
                 heading = found.group(1) if found else heading
                 if heading not in LEFT_OUT:
