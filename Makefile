@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability slides handout lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ app: $(SETUP) ## the threshold tuner as a page without code
 
 notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py notebooks/*.ipynb notebooks/app/*.ipynb
+
+slides: $(SETUP) ## slides of all notebooks, in build/slides (npm fetches reveal.js once)
+	$(BIN)/python tools/slides.py
+
+handout: $(SETUP) ## one page on U-Net, Dice and shapes, build/handout.pdf
+	$(BIN)/python tools/handout.py
 
 test: $(SETUP) ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .
