@@ -13,6 +13,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
+_BADGES = re.compile(r"<!-- badges -->\n(.*?)\n<!-- /badges -->", re.DOTALL)
 _BADGE = re.compile(r"\[!\[([^]]+)\]\([^)]+\)\]")
 _SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
 _MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
@@ -31,14 +32,16 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def change_source(app: Sphinx, page: str, source: list[str]) -> None:
     root, folder = Path(app.srcdir), PurePosixPath(page).parent
     repository = app.config.html_theme_options["repository_url"]
-    if not app.env.doc2path(page).suffix == ".ipynb":
+    if app.env.doc2path(page).suffix != ".ipynb":
         source[0] = relink(source[0], root, folder, repository)
         return
     notebook = nbformat.reads(source[0], as_version=4)
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = relink(_BADGE.sub(r"[\1]", cell.source).replace("\n[", " · [", 0), root, folder, repository)
+            # A badge is a picture from another host: its text does as well.
+            text = _BADGES.sub(lambda row: _BADGE.sub(r"[\1]", row[1]).replace("\n", " · "), cell.source)
+            cell.source = relink(text, root, folder, repository)
         cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
     notebook.cells = cells
     source[0] = nbformat.writes(notebook)

@@ -48,6 +48,7 @@ myst_heading_anchors = 4
 # The library, from its docstrings.
 default_role = "literal"
 autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -20,7 +20,7 @@ function resamplingWeights(from, to, smaller) {
     const last = Math.min(from, Math.trunc(centre + support + 0.5));
     const raw = [];
     for (let x = first; x < last; x++) {
-      const distance = (x - centre + 0.5) / stretch;
+      const distance = (x - centre + 0.5) * (1 / stretch);
       raw.push(smaller ? Number(distance > -0.5 && distance <= 0.5) : Math.max(0, 1 - Math.abs(distance)));
     }
     const sum = raw.reduce((a, b) => a + b, 0);
@@ -61,8 +61,8 @@ function transpose({ data, width, height }) {
   return { data: out, width: height, height: width };
 }
 
-/** The photo at another size, byte for byte as carvana_lib.images.resize (Pillow) makes it:
- *  averaged when it gets smaller, interpolated when larger. */
+/** The photo at another size, as carvana_lib.images.resize (Pillow) makes it: averaged when it gets smaller,
+ *  interpolated when larger. Bytes differ by 1 at most, where Pillow takes height before width. */
 export function resize(photo, width, height) {
   const smaller = width <= photo.width && height <= photo.height;
   let out = photo;
