@@ -55,7 +55,7 @@ def main() -> int:
         return 1
     (out / "index.html").write_text(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>U-Net on Carvana</title>'
-        '<meta http-equiv="refresh" content="0; url=docs/index.html">'
+        '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="refresh" content="0; url=docs/index.html">'
         '<main><h1>U-Net on Carvana</h1><a href="docs/index.html">Begin here</a></main></html>\n'
     )
     (out / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _

@@ -1,4 +1,4 @@
-// Names for the theme's controls that screen readers would otherwise announce wrongly or not at all.
+// What keyboards and screen readers need beyond the theme.
 
 document.addEventListener("DOMContentLoaded", () => {
   // Their labels say less than their text.
@@ -8,4 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const page = summary.closest("li").querySelector("a").textContent.trim();
     summary.setAttribute("aria-label", `Pages of: ${page}`);
   }
+  // Wide equations scroll sideways: by keyboard too.
+  window.MathJax?.startup?.promise?.then(() => {
+    for (const equation of document.querySelectorAll("mjx-container[display]")) equation.tabIndex = 0;
+  });
 });
