@@ -128,7 +128,9 @@ function positions(from, to) {
 /** The mask: where the probability is above the threshold. */
 export function cut(logits, threshold) {
   const least = logit(threshold);
-  return { ...logits, data: Uint8Array.from(logits.data, (value) => value > least) };
+  const data = new Uint8Array(logits.data.length);
+  for (let i = 0; i < data.length; i++) data[i] = logits.data[i] > least;
+  return { ...logits, data };
 }
 
 /** Dice, accuracy, and the numbers of missed and extra pixels, of a mask against the true one. */
@@ -154,7 +156,7 @@ export function overlay(photo, mask, opacity) {
   for (let p = 0, i = 0, o = 0; p < mask.data.length; p++, i += 3, o += 4) {
     const edge = mask.data[p] && !inside.data[p];
     const colour = edge ? ORANGE : BLUE;
-    const weight = edge ? 1 : mask.data[p] * opacity;
+    const weight = edge ? 1 : mask.data[p] ? opacity : 0;
     for (let c = 0; c < 3; c++) out[o + c] = (1 - weight) * photo.data[i + c] + weight * colour[c];
     out[o + 3] = 255;
   }
