@@ -99,7 +99,7 @@ def write_cars(size: tuple[int, int]) -> None:
     folder = ASSETS / "demo" / "cars"
     folder.mkdir()
     with open(SAMPLE / "metadata.csv", newline="") as file:
-        names = {row["car"]: f"{row['colour']} {row['style']}" for row in csv.DictReader(file)}
+        names = {row["car"]: f"{row['colour']} {row['style']}".replace("suv", "SUV") for row in csv.DictReader(file)}
     cars: dict[str, dict[str, object]] = {}
     for pair in list_pairs(SAMPLE, [TEST_FOLD, VALIDATION_FOLD]):
         shutil.copy(pair.photo, folder / f"{pair.name}.jpg")
