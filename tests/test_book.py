@@ -34,6 +34,10 @@ DARK = (
 )
 
 
+# One test waits for the build, one opens every page.
+pytestmark = pytest.mark.timeout(900)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The book, built once, two folders below what is served: a host's sub-path."""
