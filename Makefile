@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability slides handout lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability slides handout book lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ lab: $(SETUP) ## open JupyterLab here
 
 app: $(SETUP) ## the threshold tuner as a page without code
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
+
+book: $(SETUP) ## build the series as a web site in build/book (npm is needed)
+	$(BIN)/python tools/book.py
 
 notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py notebooks/*.ipynb notebooks/app/*.ipynb
@@ -68,7 +71,7 @@ gpu: $(SETUP) ## measure on a GPU: photos a second, roofline, time to Dice 0.991
 	$(BIN)/python benchmarks/gpu.py $(if $(wildcard build/carvana_pack.npz),--pack build/carvana_pack.npz)
 
 lock: $(SETUP) ## renew requirements.lock from pyproject.toml
-	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --extra onnx --universal --python-version 3.11 \
+	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --extra onnx --extra book --universal --python-version 3.11 \
 		--no-header --no-annotate --upgrade -o requirements.lock
 
 clean: ## remove the environment and everything that was built

@@ -1,5 +1,7 @@
 """A made-up data set in Kaggle's layout: bright ellipses on a grey wall, drawn when the tests start."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,17 @@ SIZE = (96, 64)
 # The last decimal digit of the number is the fold: three test and validation cars, the rest for training.
 CARS = [10, 11, 21, 12, 13, 14, 15, 16]
 VIEWS = (1, 2, 3, 4)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+# Chromium talks to nobody but the server on this machine.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def car_name(number: int) -> str:
@@ -93,3 +106,17 @@ def tiny(**changes):
         "ema_decay": 0.9,
     }
     return preset("quick", **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine: .ci/run has to install it")
+        pytest.skip("no Chromium on this machine: install it to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -19,34 +19,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 # Kernel and test use different numbers of threads, which moves single pixels in half precision.
 CLOSE = 3e-4
 WAIT = 150_000  # milliseconds, for kernels on a slow machine
-# Chromium talks to nobody but the server on this machine.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium on this machine: .ci/run has to install it")
-        pytest.skip("no Chromium on this machine: install it to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def free_port() -> int:

@@ -1,0 +1,115 @@
+"""What the book changes in the project's pages: links, notebooks' badges, exercises' solutions, alt texts.
+
+A Sphinx extension. The files on disk stay as they are; pages are changed as Sphinx reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+import nbformat
+from docutils import nodes
+from sphinx.application import Sphinx
+
+_LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
+_BADGES = re.compile(r"<!-- badges -->\n(.*?)\n<!-- /badges -->", re.DOTALL)
+_BADGE = re.compile(r"\[!\[([^]]+)\]\([^)]+\)\]")
+_SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
+_MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+_HIDDEN = re.compile(r"\n*### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.DOTALL)
+_SHOWN = {".md", ".ipynb", ".rst", ".png", ".jpg", ".json", ".csv", ".pdf"}  # pages, pictures, small downloads
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", change_source)
+    app.connect("doctree-read", add_alt_texts)
+    app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("html-page-context", add_kaggle, priority=900)  # after the theme's own buttons
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def change_source(app: Sphinx, page: str, source: list[str]) -> None:
+    root, folder = Path(app.srcdir), PurePosixPath(page).parent
+    repository = app.config.html_theme_options["repository_url"]
+    if app.env.doc2path(page).suffix != ".ipynb":
+        source[0] = relink(source[0], root, folder, repository)
+        return
+    notebook = nbformat.reads(source[0], as_version=4)
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            # A badge is a picture from another host: its text does as well.
+            text = _BADGES.sub(lambda row: _BADGE.sub(r"[\1]", row[1]).replace("\n", " · "), cell.source)
+            cell.source = relink(text, root, folder, repository)
+        cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
+    notebook.cells = cells
+    source[0] = nbformat.writes(notebook)
+
+
+def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str:
+    """Markdown in which links to files that are no pages lead to what the book has instead, or to the repository."""
+
+    def replaced(match: re.Match[str]) -> str:
+        target, anchor = match[1], match[2] or ""
+        path = (root / folder / target).resolve()
+        if not target or not path.is_relative_to(root):
+            return match[0]
+        inside = path.relative_to(root)
+        if inside.as_posix() == "README.md":
+            return f"]({'../' * len(folder.parts)}docs/index.md)"
+        if inside.parts[0] == "carvana_lib" and path.suffix == ".py":
+            return f"](#carvana_lib.{path.stem})"
+        if path.exists() and path.suffix not in _SHOWN:
+            return f"]({repository}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{anchor})"
+        return match[0]
+
+    return _LINK.sub(replaced, text)
+
+
+def code_cells(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The set-up cell folded; an exercise as its task and, folded, its solution; hidden tests left out."""
+    cell.source = _HIDDEN.sub("", cell.source)
+    if "### BEGIN SOLUTION" in cell.source:
+        solution = nbformat.v4.new_code_cell(_MARKER.sub("", cell.source))
+        fold(solution, "a solution")
+        cell.source = _SOLUTION.sub(r"\1raise NotImplementedError()", cell.source)
+        return [cell, solution]
+    if cell.source.startswith("# Does nothing in a checkout"):
+        fold(cell, "the set-up cell")
+    return [cell]
+
+
+def fold(cell: nbformat.NotebookNode, what: str) -> None:
+    cell.metadata["tags"] = ["hide-input"]
+    cell.metadata["mystnb"] = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
+
+
+def add_alt_texts(app: Sphinx, doctree: nodes.document) -> None:
+    """Pictures that cells show get the alt text that the notebook holds beside them."""
+    path = Path(app.env.doc2path(app.env.current_document.docname))
+    if path.suffix != ".ipynb":
+        return
+    outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
+    alts = [o.metadata.get("image/png", {}).get("alt") for o in outputs if "image/png" in o.get("data", {})]
+    pictures = [node for node in doctree.findall(nodes.image) if node.parent.get("mime_type") == "image/png"]
+    for picture, alt in zip(pictures, alts, strict=True):
+        if alt:
+            picture["alt"] = alt
+
+
+def escape_bars(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """In docstrings |X| is a number of pixels; reStructuredText would take it for a substitution."""
+    lines[:] = [line.replace("|", r"\|") for line in lines]
+
+
+def add_kaggle(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """A notebook's launch menu gets Kaggle, which the theme does not know."""
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "launch-buttons":
+            colab = next(button["url"] for button in group["buttons"] if button["text"] == "Colab")
+            source = colab.replace("colab.research.google.com/github", "github.com")
+            address = f"https://kaggle.com/kernels/welcome?src={source}"
+            group["buttons"].append(
+                {"type": "link", "text": "Kaggle", "tooltip": "Launch on Kaggle", "icon": "fas fa-k", "url": address}
+            )
