@@ -37,9 +37,9 @@ def _arms(axis: Axes, rows: dict[str, list[dict[str, float]]], title: str, xlabe
             [place - 0.25, place + 0.25], [middle] * 2, color=ORANGE_, lw=2.5, label="mean" if place == 0 else None
         )
     axis.set(title=title, xlabel=xlabel, ylabel=_WRONG, xlim=(-0.6, len(rows) - 0.4))
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.3 * max(1 - row["dice"] for seeds in rows.values() for row in seeds))
     axis.set_xticks(range(len(rows)), list(rows))
-    axis.legend()
+    axis.legend(loc="upper right", ncols=2)
 
 
 def _split(axis: Axes, found: dict[str, dict]) -> None:
