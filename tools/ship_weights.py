@@ -10,7 +10,6 @@ NAME_tta.json with mirrored averaging.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 from pathlib import Path
 
@@ -63,13 +62,7 @@ def main() -> None:
     save_weights(file, model, config, **about, **scores)
     settings = {"weights": f"{options.name}.safetensors", "fold": [VALIDATION_FOLD], "threshold": 0.5, "tta": False}
     rows = baselines(cached_dataset(training, config.size), dataset)
-    with open(options.run / METRICS, newline="") as file:
-        minutes = sum(float(row["seconds"]) for row in csv.DictReader(file)) / 60
-    made = f"{minutes:.0f} min; `{options.command}`"
-    write_json(
-        RESULTS / f"{options.name}.json",
-        {**summary, **settings, "size": config.size, "made": made, "baselines": rows},
-    )
+    write_json(RESULTS / f"{options.name}.json", {**summary, **settings, "size": config.size, "baselines": rows})
     result.write_rows(RESULTS / f"{options.name}.csv")
     shutil.copyfile(options.run / METRICS, RESULTS / f"{options.name}_training.csv")
     mirrored = evaluate(shipped, dataset, tta=True).summary()
