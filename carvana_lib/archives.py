@@ -35,12 +35,13 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
         raise CarvanaError(f"{folder} is there already: remove it to unpack {archive} anew")
     building = folder.with_name(f".{folder.name}.unpacking")
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(archive, opened.infolist())
             need, free = sum(entry.file_size for entry in entries), shutil.disk_usage(folder.parent).free
             if need > free:
                 raise CarvanaError(
-                    f"{folder} needs {need / 1e6:.0f} MB and its disk has {free / 1e6:.0f} MB: free some, then run again"
+                    f"{folder} needs {need / 1e6:.0f} MB, its disk has {free / 1e6:.0f} MB: free some, then run again"
                 )
             # What an earlier run that was killed left behind.
             shutil.rmtree(building, ignore_errors=True)
@@ -53,15 +54,14 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
         raise CarvanaError(f"no file {archive}: check the path") from None
     except OSError as error:
         raise CarvanaError(
-            f"cannot unpack {archive} to {folder} ({error.strerror or error}): free some space, or choose another folder"
+            f"cannot unpack {archive} to {folder} ({error.strerror or error}): free some space or choose another folder"
         ) from None
     except CarvanaError:
         raise
     except Exception as error:
         # zipfile and zlib fail in many ways on a damaged file.
-        raise CarvanaError(
-            f"{archive} is damaged ({str(error) or type(error).__name__}): remove it and download it again"
-        ) from None
+        reason = str(error) or type(error).__name__
+        raise CarvanaError(f"{archive} is damaged ({reason}): remove it and download it again") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return len(entries)
@@ -73,9 +73,7 @@ def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipI
     for entry in files:
         fault = _fault(entry)
         if fault:
-            raise CarvanaError(
-                f"{archive} is not unpacked: its entry {entry.filename!r} {fault}; get it from Kaggle again"
-            )
+            raise CarvanaError(f"{archive} is not unpacked: {entry.filename!r} {fault}; get it from Kaggle again")
     if sum(entry.file_size for entry in files) > MOST_GROWTH * archive.stat().st_size:
         raise CarvanaError(
             f"{archive} is not unpacked: it would grow more than {MOST_GROWTH} times; get it from Kaggle again"

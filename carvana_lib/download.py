@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
-import time
 from pathlib import Path
+from time import sleep
 
 import requests
 import urllib3
@@ -22,14 +22,16 @@ from .errors import CarvanaError
 from .kaggle_token import KaggleToken, kaggle_token
 
 ENDPOINT = "https://www.kaggle.com"
+_FILES = f"/api/v1/competitions/data/download/{COMPETITION}"
 TIMEOUT = (10, 30)  # seconds to connect, and between bytes
 ATTEMPTS = 5  # in a row without a single new byte
 LONGEST_WAIT = 60  # seconds
-_CHUNK = 1 << 20
+# What of a chunk has come when the connection breaks off is lost, so chunks are small.
+CHUNK = 1 << 14
 _BY_HAND = f"https://www.kaggle.com/c/{COMPETITION}"
 
 
-class _TryAgain(Exception):
+class _PassingError(Exception):
     """A fault that may be gone in a moment: what happened, and the seconds the server asks to wait."""
 
     def __init__(self, what: str, seconds: float | None = None) -> None:
@@ -68,12 +70,7 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
             fetched = zips is None and not archive.exists()
             if fetched:
                 token = token or kaggle_token()
-                fetch(
-                    f"{ENDPOINT}/api/v1/competitions/data/download/{COMPETITION}/{archive.name}",
-                    archive,
-                    token,
-                    progress,
-                )
+                fetch(f"{ENDPOINT}{_FILES}/{archive.name}", archive, token, progress)
             unpack(archive, folder / name, progress)
             if fetched:
                 archive.unlink()
@@ -96,7 +93,7 @@ def fetch(url: str, path: Path, token: KaggleToken, progress: bool = True) -> No
             before = _size(part)
             try:
                 expected = _fetch_rest(url, part, token, bar)
-            except _TryAgain as fault:
+            except _PassingError as fault:
                 failures = 1 if _size(part) > before else failures + 1
                 _wait(path, str(fault), failures, fault.seconds)
                 continue
@@ -125,7 +122,7 @@ def _fetch_rest(url: str, part: Path, token: KaggleToken, bar: tqdm) -> str | No
         with requests.get(url, headers=headers, auth=token, stream=True, timeout=TIMEOUT) as answer:
             _check_status(answer, part, token)
             if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise _TryAgain("Kaggle sent another part of the file than it was asked for")
+                raise _PassingError("Kaggle sent another part of the file than it was asked for")
             start = start if answer.status_code == 206 else 0
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length and length.isdigit() else None
@@ -134,19 +131,19 @@ def _fetch_rest(url: str, part: Path, token: KaggleToken, bar: tqdm) -> str | No
             bar.update(start)
             with open(part, "r+b" if start else "wb") as file:
                 file.seek(start)
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in answer.iter_content(CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
             if total is not None and _size(part) != total:
-                raise _TryAgain("the connection broke off")
+                raise _PassingError("the connection broke off")
             return _md5_header(answer)
     # Messages of requests hold the address, and Kaggle's addresses hold a signature: none is passed on.
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
-        raise _TryAgain(f"no connection, or it broke off or was silent for {TIMEOUT[1]} seconds") from None
+        raise _PassingError(f"no connection, or it broke off or was silent for {TIMEOUT[1]} seconds") from None
 
 
 def _check_status(answer: requests.Response, part: Path, token: KaggleToken) -> None:
-    """Raise for any answer but the file: CarvanaError where only the user can help, else _TryAgain."""
+    """Raise for any answer but the file: CarvanaError where only the user can help, else _PassingError."""
     code, name = answer.status_code, part.stem
     if code == 401:
         raise CarvanaError(
@@ -161,12 +158,12 @@ def _check_status(answer: requests.Response, part: Path, token: KaggleToken) -> 
         raise CarvanaError(f"Kaggle has no {name} (404): look at {_BY_HAND}/data and download it by hand")
     if code == 416:
         part.unlink(missing_ok=True)
-        raise _TryAgain("the partial file was longer than the whole")
+        raise _PassingError("the partial file was longer than the whole")
     if code == 429:
         wish = answer.headers.get("Retry-After", "")
-        raise _TryAgain("Kaggle asks for a pause (429)", float(wish) if wish.isdigit() else None)
+        raise _PassingError("Kaggle asks for a pause (429)", float(wish) if wish.isdigit() else None)
     if code not in (200, 206):
-        raise _TryAgain(f"Kaggle answers with error {code}")
+        raise _PassingError(f"Kaggle answers with error {code}")
     if answer.headers.get("Content-Type", "").startswith("text/html"):
         raise CarvanaError(
             f"a web page came in place of {name}: log in to this network, or download it by hand from {_BY_HAND}/data"
@@ -189,7 +186,7 @@ def _wait(path: Path, what: str, failures: int, wish: float | None) -> None:
         later = f"in {seconds / 60:.0f} minutes" if seconds > LONGEST_WAIT else "later"
         raise CarvanaError(f"{path.name} is not complete: {what}; run the same command {later}, it goes on from here")
     tqdm.write(f"{path.name}: {what}; next try in {seconds:.0f} s")
-    time.sleep(seconds)
+    sleep(seconds)
 
 
 def _size(path: Path) -> int:

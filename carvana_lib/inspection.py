@@ -51,11 +51,9 @@ def _check_photo(pair: Pair, look: Look) -> None:
                 f"{path} is turned by its EXIF note (orientation {turn}), its mask may not be: save both upright"
             )
         if image.mode != "RGB":
-            look.faults.append(
-                f"{path} is stored as {image.mode}, not RGB: convert it, so that its colours are certain"
-            )
+            look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size, look.quality = displayed_size(image), str(getattr(image, "quantization", None))
-        # An eighth of the size is enough to find what is damaged, and decodes in a third of the time.
+        # An eighth of the size is enough to find what is damaged, and decodes sooner.
         image.draft(None, (image.width // 8, image.height // 8))
         load_pixels(path, image)
         if _is_flat(image):
