@@ -142,10 +142,12 @@ def spread_photos(root: Path, photos: Path) -> list[str]:
     if photos == other or not other.is_dir():
         return []
     alone = sorted(set(file_names(other)) - set(file_names(photos)))
+    if not alone:
+        return []
     return [
         f"{other / alone[0]} ({len(alone)} such photos) is not in {photos}, and only that folder is read: "
         "complete it, or move it away to use the other"
-    ][: len(alone)]
+    ]
 
 
 def twice(pairs: list[Pair], looks: list[Look]) -> list[str]:
