@@ -24,7 +24,8 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def kinds(scratch: Path) -> dict[str, Kind]:
         Kind("GIF mask", pair.mask.read_bytes(), lambda p: read_mask(p, photo_size=photo_size).tobytes(), False),
         Kind("PNG mask", png.getvalue(), lambda p: read_mask(p, photo_size=photo_size).tobytes()),
         Kind("safetensors", weights.read_bytes(), _read_weights),
-        Kind("checkpoint", (run / "last.pt").read_bytes(), lambda p: _read_run(p, "last.pt", run, config)),
+        Kind("checkpoint", (run / "last.pt").read_bytes(), lambda p: _read_checkpoint(p, run, config)),
         Kind("config JSON", (run / "config.json").read_bytes(), lambda p: _read_config(p, run, config), False),
         Kind("zip", _zip(), _read_zip),
         Kind("run lengths", rows["00000000000a_01.jpg"].encode(), _read_rle, False),
@@ -154,24 +155,30 @@ def _read_weights(path: Path) -> bytes:
     return config.to_json().encode() + _digest(model.state_dict())
 
 
-def _read_run(path: Path, name: str, run: Path, config: TrainConfig) -> bytes:
-    shutil.copy(path, run / name)
-    state = prepare_run(run, config, resume=True)
+def _read_checkpoint(path: Path, run: Path, config: TrainConfig) -> bytes:
+    with _in_place_of(run / "last.pt", path):
+        state = prepare_run(run, config, resume=True)
     assert state is not None
     return _digest(state)
 
 
 def _read_config(path: Path, run: Path, config: TrainConfig) -> bytes:
-    """Any settings that are read must be written the same, and resuming with others must be refused."""
-    text = path.read_bytes()
-    shutil.copy(path, run / "config.json")
-    try:
+    """Settings that are read must be written the same."""
+    with _in_place_of(run / "config.json", path):
         prepare_run(run, config, resume=True)
-    finally:
-        (run / "config.json").write_text(config.to_json())
-    read = TrainConfig.from_json(text.decode(), path)
+    read = TrainConfig.from_json(path.read_bytes(), path)
     assert TrainConfig.from_json(read.to_json()) == read
     return read.to_json().encode()
+
+
+@contextmanager
+def _in_place_of(file: Path, other: Path) -> Iterator[None]:
+    whole = file.read_bytes()
+    shutil.copy(other, file)
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
 
 
 def _read_zip(path: Path) -> bytes:

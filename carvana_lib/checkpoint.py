@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,8 +60,17 @@ def _umask() -> int:
 def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
     """Weights of `model` as .safetensors, with `config` and `notes` in its metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"config": config.to_json(), **notes}
+    metadata = {"config": config.to_json(), "sha256": _sum(tensors), **notes}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def _sum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of tensors with their names: safetensors has no check sums of its own."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def weights_file(path: str | Path) -> Path:
@@ -96,6 +107,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
     if "config" not in metadata:
         raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
+    # Weights written before there was a sum have none.
+    if "sha256" in metadata and metadata["sha256"] != _sum(tensors):
+        raise CarvanaError(f"{path} is damaged (its weights have another sum): train again or get the file again")
     config = TrainConfig.from_json(metadata["config"], path)
     model = config.build_model()
     try:
@@ -149,6 +163,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote, on the CPU. Raises CarvanaError if it is not usable."""
     try:
+        # torch.load does not look at the check sums in its files.
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} has another check sum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CarvanaError(f"no checkpoint {path}: nothing to resume; train without --resume") from None
@@ -172,7 +190,7 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         )
     if not (out / CONFIG).exists():
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
-    if TrainConfig.from_json((out / CONFIG).read_text(), out / CONFIG) != config:
+    if TrainConfig.from_json((out / CONFIG).read_bytes(), out / CONFIG) != config:
         raise CarvanaError(
             f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
         )

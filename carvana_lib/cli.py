@@ -129,7 +129,7 @@ def run_train(options: argparse.Namespace) -> int:
     except CarvanaError as error:
         options.parser.error(str(error))
     if options.resume and saved.exists() and not given:
-        config = TrainConfig.from_json(saved.read_text(), saved)
+        config = TrainConfig.from_json(saved.read_bytes(), saved)
     root = find_data(options.data)
     if options.resume and not saved.exists():
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
