@@ -163,10 +163,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote, on the CPU. Raises CarvanaError if it is not usable."""
     try:
-        # torch.load does not look at the check sums in its files.
-        with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:
-                raise ValueError(f"{damaged} has another check sum")
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CarvanaError(f"no checkpoint {path}: nothing to resume; train without --resume") from None
@@ -174,6 +171,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CarvanaError(f"{path} is damaged ({reason}): remove the run folder and train again") from None
+
+
+def _check_sums(path: Path) -> None:
+    """What torch.load leaves out: the zip's check sums, and entries marked as folders, which it fills with anything."""
+    with zipfile.ZipFile(path) as archive:
+        folder = next((entry.filename for entry in archive.infolist() if entry.external_attr & 0x10), None)
+        if damaged := folder or archive.testzip():
+            raise ValueError(f"{damaged} is not as it was written")
 
 
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
