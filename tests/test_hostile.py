@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import draw, tiny
 from PIL import Image
+from traitlets.utils.bunch import Bunch
 
 from carvana_lib.archives import MOST_BYTES, unpack
 from carvana_lib.checkpoint import load_checkpoint, load_model, save_weights
@@ -265,13 +266,8 @@ def test_twenty_uploads_at_once_leave_the_tool_usable():
 
     def upload(number):
         name = f"<b>{number}.jpg"
-        value = {
-            "name": name,
-            "type": "",
-            "size": 1,
-            "content": memoryview(files[number % 6]),
-            "last_modified": datetime.now(UTC),
-        }
+        content = memoryview(files[number % 6])
+        value = Bunch(name=name, type="", size=1, content=content, last_modified=datetime.now(UTC))
         try:
             own = PhotoSegmenter(model, config) if number % 2 else tool
             own.upload.value = (value,)
