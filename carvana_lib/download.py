@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from time import sleep
 
@@ -76,6 +77,10 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
                 archive.unlink()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; `carvana download {folder}` goes on from here") from None
+    finally:
+        # An empty data/carvana would be taken for the data in place of the sample.
+        with suppress(OSError):
+            folder.rmdir()
     list_pairs(folder)
     return bool(missing)
 
