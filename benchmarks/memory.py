@@ -1,4 +1,4 @@
-"""Peak memory of a training process our way and the usual way, growth with photos, and opening times.
+"""Peak memory of training our way and the usual way and of scoring, growth with photos, opening times.
 
     python benchmarks/memory.py [--json FILE]
 
@@ -45,7 +45,7 @@ def main() -> None:
             data, cache = Path(scratch) / f"data{count}", Path(scratch) / "cache"
             make_photos(data, count)
             cached_dataset(list_pairs(data), SIZE, cache)
-            ways = ("open",) if count == MANY else ("open", "ours", "usual")
+            ways = ("open", "score") if count == MANY else ("open", "score", "ours", "usual")
             results[str(count)] = {way: run_child(way, data, cache) for way in ways}
             print(count, "photos:", json.dumps(results[str(count)]), flush=True)
     write_json(options.json, results)
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def child(way: str, data: str, cache: str) -> dict[str, float]:
-    """What one process measures of itself: seconds to open the cache, or peak memory of five steps."""
+    """What one process measures of itself: seconds to open the cache, or peak memory of five steps or of scoring."""
     if way == "open":
         began = time.perf_counter()
         pairs = list_pairs(data)
@@ -65,10 +65,13 @@ def child(way: str, data: str, cache: str) -> dict[str, float]:
     from usual import usual_loader, usual_step
 
     from carvana_lib.config import TrainConfig
+    from carvana_lib.evaluation import evaluate
 
     pairs = list_pairs(data)
     began = time.perf_counter()
-    if way == "ours":
+    if way == "score":
+        evaluate(TrainConfig(base_channels=4).build_model().eval(), cached_dataset(pairs, SIZE, Path(cache)))
+    elif way == "ours":
         steppers(cached_dataset(pairs, SIZE, Path(cache)), 16, 16, 5)[1]()
     else:
         model = TrainConfig(base_channels=16).build_model()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import warnings
+import zipfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -33,8 +35,17 @@ PRETRAINED = Path(__file__).parent / "weights"
 def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
     """Weights of `model` as .safetensors, with `config` and `notes` in its metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"config": config.to_json(), **notes}
+    metadata = {"config": config.to_json(), "sha256": _sum(tensors), **notes}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def _sum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 of tensors with their names: safetensors has no check sums of its own."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def weights_file(path: str | Path) -> Path:
@@ -71,6 +82,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
     if "config" not in metadata:
         raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
+    # Weights written before there was a sum have none.
+    if "sha256" in metadata and metadata["sha256"] != _sum(tensors):
+        raise CarvanaError(f"{path} is damaged (its weights have another sum): train again or get the file again")
     config = TrainConfig.from_json(metadata["config"], path)
     model = config.build_model()
     try:
@@ -164,6 +178,7 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
+        _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
@@ -172,6 +187,14 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not state.keys() >= _STATE:
         raise CarvanaError(f"{path} is not a checkpoint of carvana_lib")
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """What torch.load leaves out: the zip's check sums, and entries marked as folders, which it fills with anything."""
+    with zipfile.ZipFile(path) as archive:
+        folder = next((entry.filename for entry in archive.infolist() if entry.external_attr & 0x10), None)
+        if damaged := folder or archive.testzip():
+            raise ValueError(f"{damaged} is not as it was written")
 
 
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
@@ -189,7 +212,7 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         )
     if not (out / CONFIG).exists():
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
-    saved, now = asdict(TrainConfig.from_json((out / CONFIG).read_text(), out / CONFIG)), asdict(config)
+    saved, now = asdict(TrainConfig.from_json((out / CONFIG).read_bytes(), out / CONFIG)), asdict(config)
     if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
         raise CarvanaError(
             f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"

@@ -1,4 +1,4 @@
-"""The `carvana` command: train, evaluate, predict, submit, export, check-data.
+"""The `carvana` command: train, evaluate, predict, submit, export, download, check-data.
 
 Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped with Ctrl-C.
 """
@@ -113,6 +113,12 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
     export.set_defaults(command=run_export)
 
+    load = commands.add_parser("download", parents=[shared], help="get Kaggle's photos and masks, and unpack them")
+    load.add_argument("folder", type=Path, nargs="?", default=Path("data/carvana"), help="default: data/carvana")
+    load.add_argument("--hq", action="store_true", help="the photos in higher quality (train_hq.zip)")
+    load.add_argument("--zips", type=Path, metavar="FOLDER", help="take the zips from here, without a connection")
+    load.set_defaults(command=run_download)
+
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
     check.add_argument("root", type=Path, metavar="ROOT")
     check.set_defaults(command=run_check)
@@ -128,7 +134,7 @@ def run_train(options: argparse.Namespace) -> int:
     saved = out / "config.json"
     given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
     resumed = options.resume and saved.exists()
-    start = TrainConfig.from_json(saved.read_text(), saved) if resumed else preset(options.preset)
+    start = TrainConfig.from_json(saved.read_bytes(), saved) if resumed else preset(options.preset)
     try:
         config = replace(start, **given)
     except CarvanaError as error:
@@ -210,6 +216,17 @@ def run_export(options: argparse.Namespace) -> int:
     path = export_onnx(model, config.size, options.out)
     width, height = config.size
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; photos N x 3 x {height} x {width} in 0..1 -> probabilities")
+    return 0
+
+
+def run_download(options: argparse.Namespace) -> int:
+    from .download import download
+
+    if download(options.folder, options.hq, options.zips):
+        print(f"{options.folder} is complete")
+    else:
+        print(f"{options.folder} is there already: nothing to download")
+    print(f"Next: carvana check-data {options.folder}")
     return 0
 
 

@@ -100,11 +100,11 @@ class TrainConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str | Path = "config") -> TrainConfig:
+    def from_json(cls, text: str | bytes, source: str | Path = "config") -> TrainConfig:
         """The settings `to_json` wrote. Raises CarvanaError for unknown keys and wrong types."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CarvanaError(f"{source} is not JSON ({error}): restore it or train again") from None
         if not isinstance(values, dict):
             raise CarvanaError(f"{source} does not hold settings: restore it or train again")

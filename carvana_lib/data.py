@@ -20,15 +20,18 @@ TEST_FOLD = 0
 VALIDATION_FOLD = 1
 TRAINING_FOLDS = tuple(range(2, 10))
 
+COMPETITION = "carvana-image-masking-challenge"
 PHOTO_FOLDERS = ("train", "train_hq")
+MASK_FOLDER = "train_masks"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIXES = (".gif", ".png")
-KAGGLE_INPUT = Path("/kaggle/input/carvana-image-masking-challenge")
+KAGGLE_INPUT = Path("/kaggle/input") / COMPETITION
 HOW_TO_GET_DATA = (
-    "download https://www.kaggle.com/c/carvana-image-masking-challenge/data, unpack train.zip and "
-    "train_masks.zip into one folder and name it with --data FOLDER or $CARVANA_DATA"
+    f"run `carvana download FOLDER`, or download https://www.kaggle.com/c/{COMPETITION}/data, unpack train.zip and "
+    "train_masks.zip into one folder; name it with --data FOLDER or $CARVANA_DATA"
 )
-_NAME = re.compile(r"(?P<car>[0-9a-f]{12})_(?P<view>\d\d)")
+_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}")
+MASK_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}_mask\.(gif|png)")
 
 
 @dataclass(frozen=True)
@@ -85,28 +88,47 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
 
 def photo_folder(root: Path) -> Path:
     """`root/train`, or `root/train_hq`. Raises CarvanaError, with the cure, when neither is there."""
-    if not root.exists():
+    if not os.path.lexists(root):
         raise CarvanaError(f"no folder {root}: check the path, or {HOW_TO_GET_DATA}")
     if not root.is_dir():
         cure = "unpack it and name the folder" if root.suffix == ".zip" else "name the folder that holds train/"
         raise CarvanaError(f"{root} is a file: {cure}")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise CarvanaError(f"{root} cannot be read (Permission denied): change its permissions (chmod u+rx {root})")
     for folder in PHOTO_FOLDERS:
         if (root / folder).is_dir():
             return root / folder
     for folder in PHOTO_FOLDERS:
-        if (root / f"{folder}.zip").exists():
-            raise CarvanaError(f"{root / folder}.zip is still packed: unzip it in {root}")
-    raise CarvanaError(f"{root} holds no train/ folder: name the folder that holds train/ and train_masks/")
+        _refuse_unfinished(root, folder)
+    raise CarvanaError(f"{root} holds no train/ folder: {_where_instead(root)}")
 
 
 def mask_folder(root: Path, photos: Path) -> Path:
     """The masks' folder beside `photos`; one mask set serves train/ and train_hq/."""
-    folder = root / "train_masks"
+    folder = root / MASK_FOLDER
     if folder.is_dir():
         return folder
-    if (root / "train_masks.zip").exists():
-        raise CarvanaError(f"{root / 'train_masks.zip'} is still packed: unzip it in {root}")
-    raise CarvanaError(f"{root} holds no train_masks/ folder: the masks of {photos} belong there")
+    _refuse_unfinished(root, MASK_FOLDER)
+    raise CarvanaError(f"{root} holds no {MASK_FOLDER}/ folder: the masks of {photos} belong there")
+
+
+def _refuse_unfinished(root: Path, folder: str) -> None:
+    if (root / f"{folder}.zip.part").exists():
+        raise CarvanaError(f"{root / folder}.zip is half downloaded: `carvana download {root}` goes on with it")
+    if (root / f"{folder}.zip").exists():
+        raise CarvanaError(
+            f"{root / folder}.zip is still packed: unzip it in {root}, or with `carvana download FOLDER --zips {root}`"
+        )
+
+
+def _where_instead(root: Path) -> str:
+    """What to name in place of a folder that holds no train/."""
+    below = next((place.parent for place in sorted(root.glob("*/train")) if place.is_dir()), None)
+    if below is not None:
+        return f"name {below}, which does"
+    if root.name in (*PHOTO_FOLDERS, MASK_FOLDER):
+        return f"name the folder above it, {root.resolve().parent}"
+    return "name the folder that holds train/ and train_masks/"
 
 
 def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pair]:
@@ -139,22 +161,19 @@ def scan(root: str | Path) -> tuple[list[Pair], list[str]]:
     root = Path(root)
     photos = photo_folder(root)
     masks = mask_folder(root, photos)
-    mask_names = {entry.name for entry in os.scandir(masks)}
-    names = sorted(e.name for e in os.scandir(photos) if e.name.lower().endswith(PHOTO_SUFFIXES) and e.name[0] != ".")
+    # On Windows and macOS names are the same in capitals.
+    mask_names = {name.lower(): name for name in file_names(masks)}
+    names = [name for name in file_names(photos) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
     if not names:
-        cure = (
-            f"unzip {photos}.zip there"
-            if photos.with_suffix(".zip").exists()
-            else "put the <car>_<view>.jpg files there"
-        )
-        raise CarvanaError(f"{photos} holds no photos: {cure}")
+        raise CarvanaError(f"{photos} holds no photos: {_why_none(photos)}")
     pairs: dict[str, Pair] = {}
     faults = []
     for file_name in names:
-        photo, name = photos / file_name, Path(file_name).stem
-        mask = next((m for suffix in MASK_SUFFIXES if (m := f"{name}_mask{suffix}") in mask_names), None)
+        photo, name = photos / file_name, os.path.splitext(file_name)[0]
+        mask = next((mask_names[m] for end in MASK_SUFFIXES if (m := f"{name}_mask{end}") in mask_names), None)
         if not _NAME.fullmatch(name):
-            faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: rename or remove it")
+            cure = f"move it to {masks}" if MASK_NAME.fullmatch(file_name.lower()) else "rename or remove it"
+            faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: {cure}")
         elif name in pairs:
             faults.append(f"{photo} and {pairs[name].photo.name} are the same view of the same car: remove one")
         elif mask is None:
@@ -162,6 +181,26 @@ def scan(root: str | Path) -> tuple[list[Pair], list[str]]:
         else:
             pairs[name] = Pair(name, photo, masks / mask)
     return list(pairs.values()), faults
+
+
+def file_names(folder: Path) -> list[str]:
+    """Names of all that lies in a folder, sorted. Raises CarvanaError if it cannot be read."""
+    try:
+        return sorted(entry.name for entry in os.scandir(folder))
+    except OSError as error:
+        raise CarvanaError(
+            f"{folder} cannot be read ({error.strerror}): change its permissions (chmod -R u+rX {folder})"
+        ) from None
+
+
+def _why_none(photos: Path) -> str:
+    """The cure for a folder without photos."""
+    nested = photos / photos.name
+    if nested.is_dir():
+        return f"they are one folder too deep; move the files of {nested} up into {photos}"
+    if photos.with_suffix(".zip").exists():
+        return f"unzip {photos}.zip there"
+    return "put the <car>_<view>.jpg files there"
 
 
 def several(faults: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,64 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import CarvanaError
 
-_EXIF_ORIENTATION = 0x0112
+MOST_PIXELS = 50_000_000
+EXIF_ORIENTATION = 0x0112
+# Pillow knows forty formats; some of them start other programs or have never been looked at closely.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
 
 
-def open_image(path: str | Path) -> Image.Image:
-    """`PIL.Image.open` with its failures in words (CarvanaError)."""
+def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
+    """`PIL.Image.open` with its failures in words (CarvanaError); pixels are not decoded yet.
+
+    Args:
+        path: photo or mask.
+        content: the file's bytes, if they were read already.
+
+    Raises:
+        CarvanaError: no such file, not an image, or one of more than MOST_PIXELS.
+    """
     try:
-        return Image.open(path)
+        image = _open(path, content)
+        if image.width * image.height > MOST_PIXELS:
+            raise CarvanaError(
+                f"{path} has {image.width * image.height / 1e6:.0f} megapixels, more than "
+                f"{MOST_PIXELS // 1_000_000}: make it smaller first"
+            )
+        if image.format == "PNG":
+            # Pillow decodes past wrong check sums; `verify` does not, but leaves the image used up.
+            image.verify()
+            image = _open(path, content)
+        return image
+    except CarvanaError:
+        raise
     except FileNotFoundError:
         raise CarvanaError(f"no file {path}: check the path") from None
     except UnidentifiedImageError:
         raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise CarvanaError(f"{path} cannot be read ({error}): replace or remove it") from None
+    except Exception as error:
+        # Damaged files make Pillow fail in many ways, not only with OSError.
+        raise CarvanaError(f"{path} cannot be read ({_words(error)}): replace or remove it") from None
+
+
+def _open(path: str | Path, content: bytes | None) -> Image.Image:
+    return Image.open(path if content is None else io.BytesIO(content), formats=_FORMATS)
+
+
+def load_pixels(path: str | Path, image: Image.Image) -> None:
+    """Decode an opened image. Raises CarvanaError if it is damaged."""
+    try:
+        image.load()
+    except Exception as error:
+        raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
+
+
+def _words(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def displayed_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
-    turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
     return image.size[::-1] if turned else image.size
 
 
@@ -34,7 +75,7 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     """Photo as uint8 RGB (height, width, 3), turned as its EXIF says.
 
     Args:
-        path: JPEG, PNG or anything else Pillow reads, in any colour mode.
+        path: JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or PPM, in any colour mode.
         size: (width, height) to average down to; None keeps the photo's own.
 
     Raises:
@@ -47,8 +88,8 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
                 turned = displayed_size(image) != image.size
                 image.draft("RGB", size[::-1] if turned else size)
             image = _to_rgb(ImageOps.exif_transpose(image))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+        except Exception as error:
+            raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
         return np.asarray(image if size is None else resize(image, size))
 
 
@@ -67,7 +108,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def read_mask(
-    path: str | Path, size: tuple[int, int] | None = None, photo_size: tuple[int, int] | None = None
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    photo_size: tuple[int, int] | None = None,
+    content: bytes | None = None,
 ) -> np.ndarray:
     """Mask at its own size as bool (height, width), or averaged down to `size` as uint8.
 
@@ -77,11 +121,12 @@ def read_mask(
         path: GIF or PNG whose pixels hold two values, 0 for background.
         size: (width, height) to average down to; None keeps the mask's own.
         photo_size: (width, height) the mask must have.
+        content: the file's bytes, if they were read already.
 
     Raises:
         CarvanaError: not an image, truncated, not two-valued, or not `photo_size`.
     """
-    with open_image(path) as image:
+    with open_image(path, content) as image:
         if photo_size is not None and image.size != photo_size:
             here, there = ("{}x{}".format(*s) for s in (image.size, photo_size))
             raise CarvanaError(
@@ -93,11 +138,12 @@ def read_mask(
             used = [value for value, count in enumerate(pixels.histogram()) if count]
             values = _palette_greys(image, used) if image.mode == "P" else used
             pixels = np.asarray(pixels)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise CarvanaError(f"{path} is damaged ({error}): replace or remove it") from None
+        except Exception as error:
+            raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
     if len(set(values) | {0}) > 2:
+        kind = "anti-aliased, " if len(values) > 3 else ""
         raise CarvanaError(
-            f"{path} is not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
+            f"{path} is {kind}not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
             "a mask holds 0 for background and one other value for car; threshold it"
         )
     is_car = np.zeros(256, dtype=bool)

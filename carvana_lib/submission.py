@@ -16,6 +16,7 @@ from .checkpoint import write_atomically
 from .errors import CarvanaError
 
 COLUMNS = ("img", "rle_mask")
+MOST_PIXELS = 500_000_000
 
 
 def rle_encode(mask: np.ndarray) -> str:
@@ -32,12 +33,12 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
         CarvanaError: not pairs of whole numbers, runs that overlap or are out of order, or pixels
             outside the picture.
     """
-    try:
-        numbers = [int(word) for word in text.split()]
-    except ValueError as error:
-        raise CarvanaError(
-            f"run lengths hold something that is not a whole number ({error}): write them anew"
-        ) from None
+    words = text.split()
+    for word in words:
+        # int() would also take "1_0", "+1" and the digits of other scripts.
+        if not (word.isascii() and word.isdigit() and len(word) < 100):
+            raise CarvanaError(f"run lengths hold {word[:20]!r}, which is not a whole number: write them anew")
+    numbers = [int(word) for word in words]
     if len(numbers) % 2:
         raise CarvanaError(f"run lengths hold {len(numbers)} numbers, not pairs of first pixel and length")
     mask = np.zeros(height * width, dtype=bool)
@@ -81,7 +82,8 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
     """The masks of a submission by file name, each bool (height, width).
 
     Raises:
-        CarvanaError: no such file, other columns, a photo twice, or a row that is not a mask.
+        CarvanaError: no such file, other columns, a photo twice, a row that is not a mask, or more masks
+            than a usual memory holds.
     """
     try:
         with open(path, newline="") as file:
@@ -90,6 +92,10 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
         raise CarvanaError(f"{path} cannot be read as CSV ({error}): check the path") from None
     if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != 2 for row in rows):
         raise CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
+    if len(rows) * height * width > MOST_PIXELS:
+        raise CarvanaError(
+            f"{path} holds {len(rows) - 1} masks, too many for memory: take one row at a time with rle_decode"
+        )
     masks: dict[str, np.ndarray] = {}
     for name, text in rows[1:]:
         if name in masks:
