@@ -69,7 +69,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, form):
         torch.save({"parts": Payload(made)}, file, _use_new_zipfile_serialization=form == "torch")
     (tmp_path / "weights.safetensors").write_bytes(file.read_bytes())
     with pytest.raises(CarvanaError, match=r"last\.pt is damaged"):
-        load_checkpoint(file)
+        load_checkpoint(tmp_path)
     with pytest.raises(CarvanaError, match=r"last\.pt holds no usable weights"):
         load_model(file)
     with pytest.raises(CarvanaError, match=r"weights\.safetensors holds no usable weights"):
