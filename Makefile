@@ -44,6 +44,7 @@ check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/widgets.py
 
 pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
 	$(BIN)/python benchmarks/pack.py --data "$(DATA)"
