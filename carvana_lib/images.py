@@ -20,7 +20,9 @@ def open_image(path: str | Path) -> Image.Image:
         raise CarvanaError(f"no file {path}: check the path") from None
     except UnidentifiedImageError:
         raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise CarvanaError(f"{path} has too many pixels to be a photo: replace or remove it") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise CarvanaError(f"{path} cannot be read ({error}): replace or remove it") from None
 
 

@@ -20,8 +20,9 @@ from .tool import ROW, Tool, encode, pick, picture_widget, shrink, with_number
 
 MOST_PIXELS = 50_000_000
 _HELP = (
-    "A JPEG or PNG of up to 50 megapixels; it goes to the machine this notebook runs on and nowhere else. A file over "
-    "10 MB may be more than the connection takes: give it as <code>photo=read_photo(path)</code> instead."
+    "A JPEG or PNG of up to 50 megapixels; it goes to the machine this notebook runs on and nowhere else. If a file "
+    "over 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool "
+    "<code>photo=read_photo(path)</code>."
 )
 
 

@@ -71,7 +71,8 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
     notebook.cells.append(nbformat.v4.new_code_cell(_MEMORY))
     quiet = ["--IPKernelApp.log_level=40"]
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet).execute()
+    # Without the state of its widgets a page shows their still pictures; with it, it would need the internet.
+    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet, store_widget_state=False).execute()
     return notebook, float(notebook.cells.pop().outputs[0].text)
 
 

@@ -1,8 +1,11 @@
 """The tools without a browser: what their controls do to pictures and numbers."""
 
+import base64
 import io
 import json
 import re
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -180,12 +183,21 @@ def test_the_marker_moves_along_the_curve():
 
 
 def test_a_still_picture_stands_in_where_nothing_runs(tuner, dataset, net):
-    tools = [tuner, Turntable(dataset), AugmentationExplorer(dataset), PhotoSegmenter(*net)]
-    for tool in tools:
+    """Its sentence is in the picture too: GitHub shows neither alt text nor text/plain."""
+    photo = np.asarray(draw(99, 3)[0])
+    viewer, segmenters = FeatureViewer(net[0], photo, net[1].size), (PhotoSegmenter(*net), PhotoSegmenter(*net, photo))
+    for tool in (tuner, Turntable(dataset), AugmentationExplorer(dataset), viewer, *segmenters):
         data, metadata = tool._repr_mimebundle_()
-        assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} <= set(data)
-        assert type(tool).__name__ in metadata["image/png"]["alt"]
-        assert "run this cell" in data["text/plain"]
+        assert "application/vnd.jupyter.widget-view+json" in data
+        assert data["text/plain"].startswith(f"{type(tool).__name__}: run this cell")
+        assert metadata["image/png"]["alt"].endswith(data["text/plain"])
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
+        still = tool.still()
+        np.testing.assert_array_equal(picture[: len(still), : still.shape[1]], still)
+        strip = picture[len(still) :]
+        assert (strip < 100).any((0, 2)).sum() > 300
+        # No letter is cut off at the end.
+        assert (strip[:, -4:] == 255).all()
 
 
 def test_pictures_are_made_smaller_never_larger():
@@ -318,9 +330,18 @@ def test_a_turned_photo_is_shown_upright(segmenter):
     assert segmenter.mask.shape == (120, 50)
 
 
+def bomb() -> bytes:
+    """A few bytes that claim to be a PNG of 900 megapixels."""
+    png = bytearray(as_bytes(Image.new("L", (8, 8)), "PNG"))
+    png[16:24] = struct.pack(">II", 30_000, 30_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    return bytes(png)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("bomb.png", bomb(), "bomb.png has too many pixels to be a photo: choose a JPEG or PNG file"),
         ("notes.txt", b"no picture", "notes.txt is not an image, whatever its name says: choose a JPEG or PNG file"),
         ("empty.jpg", b"", "empty.jpg is not an image"),
         ("cut.jpg", None, "cut.jpg is damaged"),
