@@ -86,9 +86,19 @@ def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, s
     nbformat.write(notebook, out / path.name)
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page = path.with_suffix(".html").name
-    (out / page).write_text(relink(body, path.parent, out), encoding="utf-8")
+    (out / page).write_text(relink(describe(body, notebook), path.parent, out), encoding="utf-8")
     title, promise = notebook.cells[0].source.split("\n\n")[:2]
     return page, title.lstrip("# "), promise
+
+
+def describe(page: str, notebook: nbformat.NotebookNode) -> str:
+    """The figures' alt texts, which nbconvert leaves out of a page."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = iter(
+        [o.metadata["image/png"]["alt"] for o in outputs if "alt" in o.get("metadata", {}).get("image/png", {})]
+    )
+    missing = 'alt="No description has been provided for this image"'
+    return re.sub(missing, lambda _: f'alt="{html.escape(next(texts, ""))}"', page)
 
 
 def relink(page: str, folder: Path, out: Path) -> str:
