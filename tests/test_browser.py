@@ -5,7 +5,6 @@ Without Chromium these tests are skipped on a person's machine and fail in CI.
 
 import io
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -132,9 +131,9 @@ def open_notebook(browser, address: str, name: str):
 
 
 def shown(page, name: str) -> float:
-    """The number beside `name` in the tuner's table of scores."""
-    text = page.locator("table", has_text="boundary error").last.inner_text()
-    return float(re.search(rf"{name}\s+([\d.]+)", text).group(1))
+    """The number below `name` in the tuner's table of scores."""
+    names, values = page.locator("table", has_text="boundary error").last.inner_text().splitlines()
+    return float(values.split("\t")[names.split("\t").index(name)].removesuffix(" px"))
 
 
 def wait_for_dice(page, expected: float) -> None:
@@ -175,7 +174,7 @@ def use_keyboard(page, truth) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    page.wait_for_selector("text=Orange: the outline of what", timeout=20_000)
+    page.wait_for_selector(".widget-html-content:has-text('the outline of what')", timeout=20_000)
 
 
 def choose_photo_by_keyboard(page) -> None:
@@ -234,7 +233,7 @@ def use_tuner(page, truth) -> None:
     sources = {picture.get_attribute("src")}
     for view, caption in (("errors", "car that is missed"), ("probability", "How probable"), ("overlay", "makes car")):
         page.get_by_role("button", name=view, exact=True).first.click()
-        page.wait_for_selector(f"text={caption}", timeout=20_000)
+        page.wait_for_selector(f".widget-html-content:has-text('{caption}')", timeout=20_000)
         sources.add(picture.get_attribute("src"))
     assert len(sources) == 4
     page.get_by_role("button", name="Apply to the whole set").click()
