@@ -22,8 +22,9 @@ quick: $(SETUP) ## train a small U-Net in about a minute, score it, draw its mas
 	$(BIN)/carvana evaluate --weights runs/quick --fold 0,1 --json runs/quick/scores.json --figure runs/quick/masks.png
 	@echo "Look at runs/quick/masks.png. Next: your own photo (carvana predict) or the real data, both in README.md."
 
+# Photos are sent to the kernel in one message each, and the server takes 10 MB unless told otherwise.
 lab: $(SETUP) ## open JupyterLab here
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}" notebooks
 
 app: $(SETUP) ## the threshold tuner as a page without code
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
@@ -56,6 +57,7 @@ check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/widgets.py
 
 results: $(SETUP) ## write docs/results.md and its plots from the recorded results, check README against them
 	$(BIN)/python tools/results.py

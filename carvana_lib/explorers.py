@@ -10,17 +10,10 @@ from torch import nn
 
 from .data import CarvanaDataset
 from .images import read_mask, read_photo
-from .plotting import heat_map, overlay
+from .plotting import cividis, overlay
 from .prediction import as_batch, predict_logits
+from .tool import LABEL, ROW, WIDE, Tool, encode, picture_widget, shrink, with_number
 from .transforms import Augment
-from .widgets import Tool, encode, shrink
-
-_LABEL = {"description_width": "7em"}
-_WIDE = {"width": "98%"}
-
-
-def _image() -> widgets.Image:
-    return widgets.Image(format="jpeg", layout={"width": "98%", "max_width": "720px"})
 
 
 class Turntable(Tool):
@@ -33,41 +26,38 @@ class Turntable(Tool):
     def __init__(self, dataset: CarvanaDataset) -> None:
         self.pairs = dataset.pairs
         cars = sorted({pair.car for pair in self.pairs})
-        self.car = widgets.Dropdown(options=cars, description="Car", style=_LABEL, layout=_WIDE)
-        self.view = widgets.SelectionSlider(
-            options=self._views(cars[0]), description="View", style=_LABEL, layout=_WIDE
-        )
-        self.opacity = widgets.FloatSlider(
-            0.45, min=0, max=1, step=0.05, description="Mask", style=_LABEL, layout=_WIDE
-        )
-        self.picture = _image()
-        self.box = widgets.VBox([self.car, self.view, self.opacity, self.picture])
+        self.car = widgets.Dropdown(options=cars, description="Car", style=LABEL, layout=WIDE)
+        self.turn = widgets.IntSlider(1, min=1, max=len(self._views(cars[0])))
+        self.opacity = widgets.FloatSlider(0.45, min=0, max=1, step=0.05)
+        self.picture, self.caption = picture_widget(), widgets.HTML()
+        rows = [self.car, with_number(self.turn, "Turn"), with_number(self.opacity, "Mask opacity")]
+        self.box = widgets.VBox([*rows, self.picture, self.caption])
         self._read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.car.observe(self._change_car, "value")
-        for control in (self.view, self.opacity):
+        for control in (self.turn, self.opacity):
             control.observe(lambda _: self.update(), "value")
         self.update()
 
     def _views(self, car: str) -> list[int]:
-        return [pair.view for pair in self.pairs if pair.car == car]
+        """Indices of the car's photos, by view."""
+        chosen = [index for index, pair in enumerate(self.pairs) if pair.car == car]
+        return sorted(chosen, key=lambda index: self.pairs[index].view)
 
     def _change_car(self, _: object) -> None:
         self._read.clear()
-        view = self.view.value
-        self.view.options = self._views(self.car.value)
-        self.view.value = view if view in self.view.options else self.view.options[0]
+        self.turn.max = len(self._views(self.car.value))
         self.update()
 
     def update(self) -> None:
         """Show the chosen view."""
-        pair = next(p for p in self.pairs if (p.car, p.view) == (self.car.value, self.view.value))
+        pair = self.pairs[self._views(self.car.value)[self.turn.value - 1]]
         if pair.name not in self._read:
             photo = shrink(read_photo(pair.photo))
             self._read[pair.name] = photo, read_mask(pair.mask, photo.shape[1::-1]) > 127
         photo, mask = self._read[pair.name]
-        picture = overlay(photo, mask, self.opacity.value) if self.opacity.value else photo
-        self.picture.value = encode(picture)
-        self._last = picture
+        self._last = overlay(photo, mask, self.opacity.value) if self.opacity.value else photo
+        self.picture.value = encode(self._last)
+        self.caption.value = f"{pair.name}: view {pair.view}, {mask.mean():.1%} of the photo is car."
 
     def still(self) -> np.ndarray:
         return self._last
@@ -81,26 +71,35 @@ class AugmentationExplorer(Tool):
         index: of the photo.
     """
 
-    # The most that each slider does; Augment is told these, and the slider's place as its random number.
+    # The most that each slider does; Augment is told these, and the sliders' places as its random numbers.
     LIMITS = Augment(flip=0.5, rotate=30, scale=0.5, shift=0.3, colour=0.6)
+    # Name and end of each slider: degrees to the left, then percent.
+    SLIDERS = (
+        ("rotate, \N{DEGREE SIGN}", 30),
+        ("scale, %", 50),
+        ("shift right, %", 30),
+        ("shift down, %", 30),
+        ("brightness, %", 60),
+        ("contrast, %", 60),
+        ("saturation, %", 60),
+    )
 
     def __init__(self, dataset: CarvanaDataset, index: int = 0) -> None:
         image, mask = dataset[index]
         self.image, self.mask = image[None].float() / 255, mask[None]
         self.flip = widgets.Checkbox(False, description="flip left and right", indent=False)
-        names = ("rotate", "scale", "shift right", "shift down", "brightness", "contrast", "saturation")
         self.sliders = {
-            name: widgets.FloatSlider(0, min=-1, max=1, step=0.05, description=name, style=_LABEL, layout=_WIDE)
-            for name in names
+            name.split(",")[0]: widgets.IntSlider(0, min=-most, max=most, step=1) for name, most in self.SLIDERS
         }
         self.both = widgets.Checkbox(True, description="move the mask with the photo", indent=False)
         self.reset = widgets.Button(description="Start again")
-        self.picture, self.text = _image(), widgets.HTML()
-        controls = widgets.VBox(
-            [self.flip, *self.sliders.values(), self.both, self.reset], layout={"flex": "1 1 260px"}
-        )
+        self.picture, self.text = picture_widget(), widgets.HTML()
+        rows = [
+            with_number(slider, name) for slider, (name, _) in zip(self.sliders.values(), self.SLIDERS, strict=True)
+        ]
+        controls = widgets.VBox([self.flip, *rows, self.both, self.reset], layout={"flex": "1 1 320px"})
         shown = widgets.VBox([self.picture, self.text], layout={"flex": "2 1 420px"})
-        self.box = widgets.Box([controls, shown], layout={"display": "flex", "flex_flow": "row wrap"})
+        self.box = widgets.Box([controls, shown], layout=ROW)
         for control in (self.flip, self.both, *self.sliders.values()):
             control.observe(lambda _: self.update(), "value")
         self.reset.on_click(lambda _: self.start_again())
@@ -108,7 +107,10 @@ class AugmentationExplorer(Tool):
 
     def changed(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Photo float (1, 3, H, W) and mask (1, 1, H, W), changed as the sliders say."""
-        places = [(1 + slider.value) / 2 for slider in self.sliders.values()]
+        turn, scale, right, down, *colours = (slider.value / slider.max for slider in self.sliders.values())
+        # Augment says where a pixel comes from, and mirrors last: what comes from the left moves to the right.
+        facing = -1 if self.flip.value else 1
+        places = [(1 + place) / 2 for place in (facing * turn, scale, -facing * right, -down, *colours)]
         draws = torch.tensor([[0.0 if self.flip.value else 1.0, *places, 0.0]])
         return self.LIMITS.apply(self.image, self.mask, draws)
 
@@ -124,8 +126,9 @@ class AugmentationExplorer(Tool):
         if not self.both.value:
             mask = self.mask
         photo = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        grey = (mask[0, 0].numpy() * 255).round().astype(np.uint8)
-        self._last = np.concatenate([overlay(photo, grey > 127, 0.25), np.repeat(grey[..., None], 3, 2)], axis=1)
+        soft = (mask[0, 0].numpy() * 255).round().astype(np.uint8)
+        both = [overlay(photo, soft > 127, 0.25), np.repeat(soft[..., None], 3, 2)]
+        self._last = shrink(np.concatenate(both, axis=1))
         self.picture.value = encode(self._last)
         right = (
             "The mask moved with the photo." if self.both.value else "The mask stayed where it was: is it still right?"
@@ -148,10 +151,10 @@ class FeatureViewer(Tool):
     def __init__(self, model: nn.Module, photo: np.ndarray, size: tuple[int, int]) -> None:
         self.photo = shrink(photo)
         self.maps = feature_maps(model, photo, size)
-        self.level = widgets.Dropdown(options=list(self.maps), description="Level", style=_LABEL, layout=_WIDE)
-        self.channel = widgets.IntSlider(0, min=0, max=1, description="Channel", style=_LABEL, layout=_WIDE)
-        self.picture, self.text = _image(), widgets.HTML()
-        self.box = widgets.VBox([self.level, self.channel, self.picture, self.text])
+        self.level = widgets.Dropdown(options=list(self.maps), description="Level", style=LABEL, layout=WIDE)
+        self.channel = widgets.IntSlider(0, min=0, max=1)
+        self.picture, self.text = picture_widget(), widgets.HTML()
+        self.box = widgets.VBox([self.level, with_number(self.channel, "Channel"), self.picture, self.text])
         self.level.observe(lambda _: self._change_level(), "value")
         self.channel.observe(lambda _: self.update(), "value")
         self._change_level()
@@ -169,11 +172,11 @@ class FeatureViewer(Tool):
         # Nearest neighbour: a coarse level should look coarse.
         shape = self.photo.shape[1::-1]
         large = np.asarray(Image.fromarray(scaled).resize(shape, Image.Resampling.NEAREST))
-        self._last = np.concatenate([self.photo, heat_map(np.zeros_like(self.photo), large / 255)], axis=1)
+        self._last = np.concatenate([self.photo, cividis(large / 255)], axis=1)
         self.picture.value = encode(self._last)
         self.text.value = (
-            f"{len(maps)} channels of {channel.shape[1]} x {channel.shape[0]}; "
-            f"channel {self.channel.value} runs from {low:.2f} to {high:.2f}."
+            f"Left: the photo. Right: channel {self.channel.value} of {len(maps)}, {channel.shape[1]} x "
+            f"{channel.shape[0]} values from {low:.2f} (dark blue) to {high:.2f} (yellow)."
         )
 
     def still(self) -> np.ndarray:

@@ -87,20 +87,28 @@ def _ratio(counts, numerator, denominator, aggregate, batch_size) -> torch.Tenso
     return values if aggregate == "none" else values.mean()
 
 
+def erode(mask: np.ndarray) -> np.ndarray:
+    """Car pixels with no background at any side, the picture's edge aside: bool (H, W) -> bool (H, W)."""
+    inside = mask.copy()
+    inside[1:] &= mask[:-1]
+    inside[:-1] &= mask[1:]
+    inside[:, 1:] &= mask[:, :-1]
+    inside[:, :-1] &= mask[:, 1:]
+    return inside
+
+
 def boundary(mask: np.ndarray) -> np.ndarray:
     """Car pixels that touch background by a side: bool (H, W) -> bool (H, W)."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    return mask & ~erode(mask)
 
 
-def _outline_points(mask: np.ndarray) -> np.ndarray:
-    """Row and column of each pixel of the outline: int64 (N, 2)."""
+def outline_points(mask: np.ndarray) -> cKDTree:
+    """Row and column of each pixel of the outline of a mask, bool (H, W), ready to be asked for the nearest one."""
     # Five times faster than np.argwhere on a photo.
-    return np.stack(np.divmod(np.flatnonzero(boundary(mask)), mask.shape[1]), axis=1)
+    return cKDTree(np.stack(np.divmod(np.flatnonzero(boundary(mask)), mask.shape[1]), axis=1))
 
 
-def boundary_error(prediction: np.ndarray, target: np.ndarray) -> float:
+def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cKDTree | None = None) -> float:
     """Mean distance in pixels between the two outlines, measured from each to the other.
 
     This is the average symmetric surface distance. Where a mask has no outline (empty or full) there
@@ -108,13 +116,14 @@ def boundary_error(prediction: np.ndarray, target: np.ndarray) -> float:
 
     Args:
         prediction, target: bool (H, W).
+        target_points: `outline_points(target)`, where many predictions are compared with one target.
     """
-    ours, true = (_outline_points(mask) for mask in (prediction, target))
-    if len(ours) == 0 or len(true) == 0:
+    ours, true = outline_points(prediction), target_points or outline_points(target)
+    if ours.n == 0 or true.n == 0:
         return 0.0 if np.array_equal(prediction, target) else float(np.hypot(*target.shape))
-    there, _ = cKDTree(true).query(ours)
-    back, _ = cKDTree(ours).query(true)
-    return float((there.sum() + back.sum()) / (len(there) + len(back)))
+    there, _ = true.query(ours.data)
+    back, _ = ours.query(true.data)
+    return float((there.sum() + back.sum()) / (ours.n + true.n))
 
 
 def bootstrap_interval(

@@ -16,19 +16,25 @@ from .errors import CarvanaError
 from .images import open_image, read_photo
 from .plotting import overlay
 from .prediction import predict_array
-from .widgets import Tool, encode, pick, shrink
+from .tool import ROW, Tool, encode, pick, picture_widget, shrink, with_number
 
 MOST_PIXELS = 50_000_000
+_HELP = (
+    "A JPEG or PNG of up to 50 megapixels; it goes to the machine this notebook runs on and nowhere else. If a file "
+    "over 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool "
+    "<code>photo=read_photo(path)</code>."
+)
 
 
 def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The car on nothing: uint8 (H, W, 4), transparent outside the mask.
+    """The car on nothing: uint8 (H, W, 4), transparent black outside the mask.
 
     Args:
         photo: uint8 (H, W, 3).
         mask: bool (H, W).
     """
-    return np.dstack([photo, mask.astype(np.uint8) * 255])
+    # The background is really gone, not only hidden: a viewer that ignores alpha shows none of it.
+    return np.dstack([photo, np.full_like(photo[..., 0], 255)]) * mask[..., None]
 
 
 def read_upload(name: str, content: bytes) -> np.ndarray:
@@ -49,7 +55,8 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
                     )
             return read_photo(path)
         except CarvanaError as error:
-            raise CarvanaError(str(error).replace(f"{folder}/", "").replace(f"{folder}\\", "")) from None
+            message = str(error).replace(f"{folder}/", "").replace(f"{folder}\\", "")
+            raise CarvanaError(message.replace("replace or remove it", "choose a JPEG or PNG file")) from None
 
 
 class PhotoSegmenter(Tool):
@@ -63,22 +70,17 @@ class PhotoSegmenter(Tool):
     def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | None = None) -> None:
         self.model, self.size = model, config.size
         self.upload = widgets.FileUpload(
-            accept="image/*", multiple=False, description="Choose a photo", layout={"width": "12em"}
+            accept="image/*", multiple=False, description="Choose a photo", layout={"width": "14em"}
         )
-        self.threshold = widgets.FloatSlider(
-            0.5,
-            min=0,
-            max=1,
-            step=0.01,
-            description="Threshold",
-            style={"description_width": "6em"},
-            layout={"width": "98%"},
-        )
-        self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": "720px", "display": "none"})
-        self.make = widgets.Button(description="Make the cut-out", layout={"width": "12em"})
+        self.threshold = widgets.FloatSlider(0.5, min=0, max=1, step=0.01)
+        self.picture = picture_widget()
+        self.picture.layout.display = "none"
+        self.make = widgets.Button(description="Make the cut-out", layout={"width": "14em"})
         self.message, self.link = widgets.HTML(), widgets.HTML()
-        row = widgets.HBox([self.upload, self.make], layout={"flex_flow": "row wrap"})
-        self.box = widgets.VBox([row, self.threshold, self.message, self.picture, self.link])
+        row = widgets.Box([self.upload, self.make], layout=ROW)
+        self.box = widgets.VBox(
+            [widgets.HTML(_HELP), row, with_number(self.threshold, "Threshold"), self.message, self.link, self.picture]
+        )
         self.photo: np.ndarray | None = None
         self.name = "photo"
         self.upload.observe(lambda _: self._take_upload(), "value")
@@ -91,6 +93,7 @@ class PhotoSegmenter(Tool):
         if not self.upload.value:
             return
         file = self.upload.value[0]
+        self.message.value = f"Looking for a car in {html.escape(file.name)} ..."
         try:
             self.segment(Path(file.name).stem, read_upload(file.name, bytes(file.content)))
         except CarvanaError as error:
@@ -130,7 +133,11 @@ class PhotoSegmenter(Tool):
             return
         data = base64.b64encode(encode(cut_out(self.photo, self.mask), "PNG")).decode()
         name = html.escape(f"{self.name}_cutout.png", quote=True)
-        self.link.value = f'<a download="{name}" href="data:image/png;base64,{data}">Download {name}</a>'
+        # Underlined, in the text's colour: a browser's own blue is hard to read on a dark page.
+        self.link.value = (
+            f'<a download="{name}" href="data:image/png;base64,{data}" '
+            f'style="color: inherit; text-decoration: underline">Download {name}</a>'
+        )
 
     def still(self) -> np.ndarray:
         if self.photo is None:

@@ -1,12 +1,7 @@
-"""The threshold tuner, and what all interactive tools share: ipywidgets wired to pure functions.
-
-Pictures are JPEG or PNG bytes in `widgets.Image`, since drawing with matplotlib at every move is
-what makes sliders crawl. While a move is worked on, ipywidgets holds back all but the latest one.
-"""
+"""The threshold tuner: drag the threshold, and mask, errors and scores follow."""
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import json
@@ -15,60 +10,24 @@ from pathlib import Path
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
+import torch
 from PIL import Image
 
 from .files import write_atomically
-from .images import read_photo, resize
-from .metrics import accuracy, boundary_error, dice, iou, precision, recall
+from .images import read_photo
+from .metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from .plotting import BLUE, ORANGE, error_map, heat_map, outline, overlay
-from .thresholds import BINS, Predictions, threshold_index
+from .thresholds import BINS, Histograms, Predictions, threshold_index
+from .tool import LABEL, ROW, WIDE, Tool, encode, pick, picture_widget, shrink, with_number
 
-SHOWN_WIDTH = 720  # pixels of the largest picture shown; scores are counted at the mask's own size
-VIEWS = ("overlay", "outline", "errors", "probability")
+VIEWS = {
+    "overlay": "Blue: what the threshold makes car. Orange: its outline.",
+    "outline": "Orange: the outline of what the threshold makes car.",
+    "errors": "Blue: car that is missed. Orange: background taken for car.",
+    "probability": "How probable car is: dark blue 0, grey 0.5, yellow 1.",
+}
 _SCORES = {"Dice": dice, "IoU": iou, "accuracy": accuracy, "precision": precision, "recall": recall}
-_LABEL = {"description_width": "6em"}
-
-
-class Tool:
-    """An interactive tool. Where nothing can run (GitHub, a printed page) a still picture stands in its place."""
-
-    box: widgets.Widget
-
-    def still(self) -> np.ndarray:
-        """What the tool shows at first, uint8 (H, W, 3)."""
-        raise NotImplementedError
-
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, object], dict[str, object]]:
-        name = type(self).__name__
-        data = dict(self.box._repr_mimebundle_(**kwargs))
-        data["text/plain"] = f"{name}: run this cell in JupyterLab, Colab or Kaggle to use it."
-        data["image/png"] = base64.b64encode(encode(self.still(), "PNG")).decode()
-        alt = f"Still picture of {name}, which is interactive when this cell is run."
-        return data, {"image/png": {"alt": alt}}
-
-
-def encode(picture: np.ndarray, kind: str = "JPEG") -> bytes:
-    """uint8 (H, W, 3 or 4) as bytes of a "JPEG" or "PNG" file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, kind, **({"quality": 88} if kind == "JPEG" else {"compress_level": 1}))
-    return buffer.getvalue()
-
-
-def shrink(picture: np.ndarray, width: int = SHOWN_WIDTH) -> np.ndarray:
-    """uint8 (H, W, 3) averaged down to at most `width`; smaller pictures are left alone."""
-    height, wide = picture.shape[:2]
-    if wide <= width:
-        return picture
-    return np.asarray(resize(Image.fromarray(picture), (width, max(1, round(height * width / wide)))))
-
-
-def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) sampled at the middle of each pixel of a picture of `shape` = (height, width)."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, values.shape, strict=True)
-    )
-    return values[rows[:, None], columns]
+_THUMBNAIL = 96  # pixels wide
 
 
 def view_picture(
@@ -99,7 +58,8 @@ class CurvePicture:
         limits = (low, high + 0.1 * max(high - low, 1e-6))
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=limits)
         axis.grid(alpha=0.3)
-        self.picture = _figure_pixels(figure)
+        figure.canvas.draw()
+        self.picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
         (self.left, low), (self.right, high) = axis.transData.transform(
             [(0, axis.get_ylim()[0]), (1, axis.get_ylim()[1])]
         )
@@ -112,11 +72,6 @@ class CurvePicture:
         column = round(self.left + x * (self.right - self.left))
         picture[self.top : self.bottom, max(0, column - 1) : column + 2] = ORANGE
         return picture
-
-
-def _figure_pixels(figure: Figure) -> np.ndarray:
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
 class ThresholdTuner(Tool):
@@ -132,84 +87,97 @@ class ThresholdTuner(Tool):
         self, predictions: Predictions, threshold: float = 0.5, export_to: str | Path = "runs/threshold.json"
     ) -> None:
         self.predictions, self.export_to = predictions, Path(export_to)
-        histograms = predictions.histograms
-        curve = histograms.curve()
-        self.best = histograms.best_threshold()
+        curve = predictions.histograms.curve()
+        self.best = predictions.histograms.best_threshold()
         self._set_dice = curve["dice"]
         self._curve = CurvePicture(curve["threshold"], curve["dice"], "The whole set", "threshold", "mean Dice")
-        scores = dice(histograms.counts(threshold), "none").numpy()
-        worst_first = np.argsort(scores, kind="stable").tolist()
-        names = [pair.name for pair in predictions.dataset.pairs]
-        self.threshold = widgets.FloatSlider(
-            threshold, min=0, max=1, step=0.01, description="Threshold", style=_LABEL, layout={"width": "98%"}
-        )
-        self.photo = widgets.Dropdown(
-            options=[(f"{names[i]}, Dice {scores[i]:.4f}", i) for i in worst_first],
-            description="Photo",
-            style=_LABEL,
-            layout={"width": "98%"},
-        )
+        self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01)
+        self.photo = widgets.Dropdown(options=self._worst_first(), description="Photo", style=LABEL, layout=WIDE)
         self.view = widgets.ToggleButtons(
-            options=VIEWS, description="Show", style={**_LABEL, "button_width": "8em"}, layout={"width": "98%"}
+            options=list(VIEWS), tooltips=list(VIEWS.values()), style={"button_width": "7.5em"}
         )
-        self.picture = widgets.Image(format="jpeg", layout={"width": "98%", "max_width": f"{SHOWN_WIDTH}px"})
-        self.curve = widgets.Image(format="png", layout={"width": "98%", "max_width": "460px"})
-        self.numbers, self.summary, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.apply = widgets.Button(description="Score the whole set", layout={"width": "12em"})
-        self.export = widgets.Button(description="Save this threshold", layout={"width": "12em"})
-        self.thumbnails = widgets.Box(layout={"flex_flow": "row wrap"})
+        self.picture, self.curve = picture_widget(), picture_widget("png", 460)
+        self.caption, self.numbers, self.summary, self.message = (widgets.HTML() for _ in range(4))
+        self.apply = widgets.Button(
+            description="Apply to the whole set", tooltip="Score and order all photos", layout={"width": "14em"}
+        )
+        self.export = widgets.Button(description="Save this threshold", layout={"width": "14em"})
+        self.thumbnails = widgets.Box(layout=ROW)
+        self._car: list[int] = []
+        self._slots: list[widgets.VBox] = []
         self.box = self._arrange()
         self._load()
         self.threshold.observe(lambda _: self.update(), "value")
         self.view.observe(lambda _: self.update(), "value")
-        self.photo.observe(lambda _: self._load(), "value")
-        self.apply.on_click(lambda _: self.score_set())
+        self.photo.observe(self._load, "value")
+        self.apply.on_click(lambda _: self.apply_to_set())
         self.export.on_click(lambda _: self.save_threshold())
 
     def _arrange(self) -> widgets.Widget:
-        left = widgets.VBox([self.picture, self.numbers], layout={"flex": "3 1 420px", "min_width": "320px"})
-        right = widgets.VBox(
-            [self.curve, self.summary, widgets.HBox([self.apply, self.export], layout={"flex_flow": "row wrap"})],
-            layout={"flex": "2 1 320px", "min_width": "300px"},
+        show = widgets.Label("Show", layout={"width": LABEL["description_width"], "justify_content": "flex-end"})
+        left = widgets.VBox(
+            [self.picture, self.caption, self.numbers], layout={"flex": "3 1 420px", "min_width": "300px"}
         )
-        panes = widgets.Box([left, right], layout={"display": "flex", "flex_flow": "row wrap"})
-        return widgets.VBox([self.threshold, self.photo, self.view, panes, self.message, self.thumbnails])
+        right = widgets.VBox(
+            [self.curve, self.summary, widgets.Box([self.apply, self.export], layout=ROW)],
+            layout={"flex": "2 1 300px", "min_width": "300px"},
+        )
+        rows = [with_number(self.threshold, "Threshold"), self.photo, widgets.Box([show, self.view], layout=ROW)]
+        car = widgets.HTML("The views of this car, worst first, each with its Dice:")
+        return widgets.VBox([*rows, widgets.Box([left, right], layout=ROW), self.message, car, self.thumbnails])
 
-    def _load(self) -> None:
-        """Read the chosen photo and show the other views of its car below."""
-        index = self.photo.value
+    def _worst_first(self) -> list[tuple[str, int]]:
+        """Label and index of every photo, and their Dice in `self.dice`, at the threshold now chosen."""
+        self.dice = dice(self.predictions.histograms.counts(self.threshold.value), "none").numpy()
         pairs = self.predictions.dataset.pairs
+        order = np.argsort(self.dice, kind="stable").tolist()
+        return [(f"{pairs[i].name}, Dice {self.dice[i]:.4f}", i) for i in order]
+
+    def _load(self, _: object = None) -> None:
+        """Read the chosen photo and show the views of its car below."""
+        index, pairs = self.photo.value, self.predictions.dataset.pairs
         self._target = self.predictions.dataset.native_mask(index)
+        self._target_points = outline_points(self._target)
         self._photo = shrink(read_photo(pairs[index].photo))
         shape = self._photo.shape[:2]
         self._small_target = pick(self._target, shape)
         self._small_levels = pick(self.predictions.levels[index], shape)
-        if index not in getattr(self, "_car", ()):
+        if index not in self._car:
             self._car = [i for i, pair in enumerate(pairs) if pair.car == pairs[index].car]
-            self.thumbnails.children = [self._thumbnail(i) for i in self._car]
+            self._show_views()
+        self._mark_view()
         self.update()
 
-    def _thumbnail(self, index: int) -> widgets.Widget:
-        pair = self.predictions.dataset.pairs[index]
-        picture = widgets.Image(
-            value=encode(shrink(read_photo(pair.photo), 88)), format="jpeg", layout={"width": "84px"}
-        )
-        button = widgets.Button(
-            description=f"view {pair.view}", tooltip=f"Show {pair.name}", layout={"width": "84px", "margin": "0 2px"}
-        )
-        button.on_click(lambda _: setattr(self.photo, "value", index))
-        return widgets.VBox([picture, button])
+    def _show_views(self) -> None:
+        """Fill the thumbnails with the views of the car; there are never more of them than a car has views."""
+        self._car.sort(key=lambda i: self.dice[i])
+        while len(self._slots) < len(self._car):
+            self._slots.append(self._thumbnail(len(self._slots)))
+        self.thumbnails.children = self._slots[: len(self._car)]
+        for index, box in zip(self._car, self.thumbnails.children, strict=True):
+            (picture, button), pair = box.children, self.predictions.dataset.pairs[index]
+            height, width = self.predictions.levels[index].shape
+            picture.value = encode(read_photo(pair.photo, (_THUMBNAIL, max(1, round(_THUMBNAIL * height / width)))))
+            button.description, button.tooltip = f"{pair.view:02d}: {self.dice[index]:.4f}", f"Show view {pair.view}"
+
+    def _thumbnail(self, place: int) -> widgets.Widget:
+        button = widgets.Button(layout={"width": "98%"})
+        button.on_click(lambda _: setattr(self.photo, "value", self._car[place]))
+        return widgets.VBox([picture_widget(width=_THUMBNAIL), button], layout={"width": f"{_THUMBNAIL + 4}px"})
+
+    def _mark_view(self) -> None:
+        for index, box in zip(self._car, self.thumbnails.children, strict=True):
+            box.children[1].button_style = "info" if index == self.photo.value else ""
 
     def update(self) -> None:
         """Picture and numbers for the threshold and photo now chosen."""
-        index, threshold = self.photo.value, self.threshold.value
+        threshold = self.threshold.value
         small_mask = self._small_levels > threshold_index(threshold)
         self.picture.value = encode(
             view_picture(self.view.value, self._photo, small_mask, self._small_target, self._small_levels / BINS)
         )
-        self.numbers.value = _table(
-            {**self.scores(index, threshold), "boundary error": self.boundary(index, threshold)}
-        )
+        self.caption.value = VIEWS[self.view.value]
+        self.numbers.value = _table(self.scores(self.photo.value, threshold))
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
         self.summary.value = (
@@ -218,19 +186,24 @@ class ThresholdTuner(Tool):
         )
 
     def scores(self, index: int, threshold: float) -> dict[str, str]:
-        """Dice, IoU, accuracy, precision and recall of one photo, as text."""
-        counts = self.predictions.histograms.counts(threshold)[index : index + 1]
-        return {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()}
+        """All scores of a photo, as text; `index` must be the photo that is shown."""
+        histograms = self.predictions.histograms
+        one = Histograms(histograms.car[index : index + 1], histograms.background[index : index + 1])
+        error = boundary_error(self.predictions.mask(index, threshold), self._target, self._target_points)
+        return {**_as_text(one.counts(threshold)), "boundary error": f"{error:.2f} px"}
 
-    def boundary(self, index: int, threshold: float) -> str:
-        """The photo's boundary error, as text; `index` must be the photo that is shown."""
-        return f"{boundary_error(self.predictions.mask(index, threshold), self._target):.2f} px"
-
-    def score_set(self) -> None:
-        """Show the whole set's scores at the threshold now chosen."""
-        counts = self.predictions.histograms.counts(self.threshold.value)
-        rows = {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()}
-        self.message.value = f"All {len(counts)} photos at threshold {self.threshold.value:.2f}: {_table(rows)}"
+    def apply_to_set(self) -> None:
+        """Show the whole set's scores at the threshold now chosen, and order photos and views by theirs."""
+        threshold, shown = self.threshold.value, self.photo.value
+        # New options would choose the first photo; the one that is shown stays.
+        self.photo.unobserve(self._load, "value")
+        self.photo.options = self._worst_first()
+        self.photo.value = shown
+        self.photo.observe(self._load, "value")
+        self._show_views()
+        self._mark_view()
+        counts = self.predictions.histograms.counts(threshold)
+        self.message.value = f"All {len(counts)} photos at threshold {threshold:.2f}: {_table(_as_text(counts))}"
 
     def save_threshold(self) -> None:
         """Write threshold and mean Dice as JSON."""
@@ -238,17 +211,25 @@ class ThresholdTuner(Tool):
         values = {"threshold": threshold, "dice": float(self._set_dice[threshold_index(threshold)])}
         try:
             write_atomically(self.export_to, lambda file: file.write_text(json.dumps(values) + "\n"))
-            self.message.value = f"Saved {html.escape(str(values))} to {html.escape(str(self.export_to))}."
         except Exception as error:
             self.message.value = f"Not saved: {html.escape(str(error))}"
+        else:
+            path = html.escape(str(self.export_to))
+            self.message.value = (
+                f"Saved in {path}. To use it: <code>carvana predict --threshold {threshold:g} PHOTO</code>"
+            )
 
     def still(self) -> np.ndarray:
         return np.asarray(Image.open(io.BytesIO(self.picture.value)))
 
 
+def _as_text(counts: torch.Tensor) -> dict[str, str]:
+    return {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()}
+
+
 def _table(values: dict[str, str]) -> str:
-    cells = "".join(
-        f'<td style="padding: 0 1em 0 0">{html.escape(name)} <b>{html.escape(value)}</b></td>'
-        for name, value in values.items()
-    )
-    return f'<table style="line-height: 1.6"><tr>{cells}</tr></table>'
+    """Names above, values below; no colours, so that the page's theme gives them."""
+    style = 'style="text-align: left; padding: 0 1em 0 0; font-weight: {}; white-space: nowrap"'
+    names = "".join(f'<th scope="col" {style.format("normal")}>{html.escape(name)}</th>' for name in values)
+    cells = "".join(f"<td {style.format('bold')}>{html.escape(value)}</td>" for value in values.values())
+    return f'<table style="line-height: 1.5"><tr>{names}</tr><tr>{cells}</tr></table>'

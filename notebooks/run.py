@@ -71,7 +71,8 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
     notebook.cells.append(nbformat.v4.new_code_cell(_MEMORY))
     quiet = ["--IPKernelApp.log_level=40"]
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet).execute()
+    # Without the state of its widgets a page shows their still pictures; with it, it would need the internet.
+    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet, store_widget_state=False).execute()
     return notebook, float(notebook.cells.pop().outputs[0].text)
 
 
@@ -85,9 +86,19 @@ def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, s
     nbformat.write(notebook, out / path.name)
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page = path.with_suffix(".html").name
-    (out / page).write_text(relink(body, path.parent, out), encoding="utf-8")
+    (out / page).write_text(relink(describe(body, notebook), path.parent, out), encoding="utf-8")
     title, promise = notebook.cells[0].source.split("\n\n")[:2]
     return page, title.lstrip("# "), promise
+
+
+def describe(page: str, notebook: nbformat.NotebookNode) -> str:
+    """The figures' alt texts, which nbconvert leaves out of a page."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = iter(
+        [o.metadata["image/png"]["alt"] for o in outputs if "alt" in o.get("metadata", {}).get("image/png", {})]
+    )
+    missing = 'alt="No description has been provided for this image"'
+    return re.sub(missing, lambda _: f'alt="{html.escape(next(texts, ""))}"', page)
 
 
 def relink(page: str, folder: Path, out: Path) -> str:

@@ -103,6 +103,8 @@ def _output(output: nbformat.NotebookNode) -> Iterator[str]:
         yield f"an absolute path in the output: {text[:80]!r}"
     if re.search(r"\bat 0x[0-9a-f]+", text):
         yield "a memory address in the output: it changes with every run"
+    if "application/vnd.jupyter.widget-view+json" in data:
+        yield "a tool without its kernel: save with tools/notebooks.py, which keeps its still picture"
     for kind in ("image/png", "image/jpeg"):
         if kind in data and not output.metadata.get(kind, {}).get("alt"):
             yield "an image without alt text: use plotting.show"

@@ -5,7 +5,6 @@ Without Chromium these tests are skipped on a person's machine and fail in CI.
 
 import io
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -107,9 +106,9 @@ def open_notebook(browser, address: str, name: str):
 
 
 def shown(page, name: str) -> float:
-    """The number beside `name` in the tuner's table of scores."""
-    text = page.locator("table", has_text="boundary error").last.inner_text()
-    return float(re.search(rf"{name}\s+([\d.]+)", text).group(1))
+    """The number below `name` in the tuner's table of scores."""
+    names, values = page.locator("table", has_text="boundary error").last.inner_text().splitlines()
+    return float(values.split("\t")[names.split("\t").index(name)].removesuffix(" px"))
 
 
 def wait_for_dice(page, expected: float) -> None:
@@ -129,41 +128,134 @@ def dice_at(truth, threshold: float) -> float:
     return 2 * (mask & target).sum() / (mask.sum() + target.sum())
 
 
-def use_tuner(page, truth) -> None:
-    """Move the slider by keyboard and by mouse, switch views, score the set; the numbers must follow."""
-    page.wait_for_selector("table:has-text('boundary error')", timeout=WAIT)
-    wait_for_dice(page, dice_at(truth, 0.5))
-    handle = page.locator(".noUi-handle").first
-    handle.scroll_into_view_if_needed()
-    handle.focus()
-    for _ in range(30):
+def field(page):
+    """The number field beside the threshold's slider, found as a screen reader finds it: by its label."""
+    return page.get_by_label("Threshold", exact=True).first
+
+
+def use_keyboard(page, truth) -> None:
+    """Number field, slider, photo, view and button one after the other, with nothing but keys."""
+    field(page).focus()
+    page.keyboard.press("ArrowUp")
+    wait_for_dice(page, dice_at(truth, 0.51))
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.className").startswith("noUi-handle")
+    for _ in range(29):
         page.keyboard.press("ArrowRight")
-    assert page.locator(".widget-readout").first.inner_text() == "0.80"
     wait_for_dice(page, dice_at(truth, 0.8))
-    track = page.locator(".noUi-target").first.bounding_box()
+    assert float(field(page).input_value()) == pytest.approx(0.8)
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.labels[0].textContent") == "Photo"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".widget-html-content:has-text('the outline of what')", timeout=20_000)
+
+
+def choose_photo_by_keyboard(page) -> None:
+    """Space opens the list (JupyterLab keeps bare arrows for itself); the Dice in its label must be the one shown."""
+    photo = page.get_by_label("Photo", exact=True).first
+    before = photo.input_value()
+    photo.focus()
+    for key in ("Space", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(300)
+    assert photo.input_value() != before
+    wait_for_dice(page, float(photo.locator("option:checked").inner_text().split()[-1]))
+
+
+def use_mouse(page, truth) -> None:
+    handle, track = page.locator(".noUi-handle").first, page.locator(".noUi-target").first.bounding_box()
     middle = handle.bounding_box()
     page.mouse.move(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
     page.mouse.down()
     page.mouse.move(track["x"] + 0.2 * track["width"], middle["y"] + middle["height"] / 2, steps=20)
     page.mouse.up()
     page.wait_for_timeout(300)
-    threshold = float(page.locator(".widget-readout").first.inner_text())
+    threshold = float(field(page).input_value())
     assert 0.1 < threshold < 0.3
     wait_for_dice(page, dice_at(truth, threshold))
+
+
+def move_faster_than_the_kernel(page, truth) -> None:
+    """A hundred moves at once: only the first and the latest are drawn, and the latest is what is shown."""
+    page.evaluate("""() => {
+        window.pictures = 0;
+        new MutationObserver(changes => window.pictures += changes.length).observe(
+            document.querySelector("img.widget-image"), {attributes: true, attributeFilter: ["src"]});
+        const field = [...document.querySelectorAll("input[type=number]")].find(
+            input => input.labels[0]?.textContent === "Threshold");
+        for (let move = 1; move <= 100; move++) {
+            field.value = 0.3 + move / 200;
+            field.dispatchEvent(new Event("change", {bubbles: true}));
+        }
+    }""")
+    wait_for_dice(page, dice_at(truth, 0.8))
+    page.wait_for_timeout(500)
+    assert 1 <= page.evaluate("window.pictures") <= 4
+
+
+def use_tuner(page, truth) -> None:
+    """Move the slider by keyboard and by mouse, switch views, score the set; the numbers must follow."""
+    page.wait_for_selector("table:has-text('boundary error')", timeout=WAIT)
+    wait_for_dice(page, dice_at(truth, 0.5))
+    page.locator(".noUi-handle").first.scroll_into_view_if_needed()
+    use_keyboard(page, truth)
+    use_mouse(page, truth)
+    move_faster_than_the_kernel(page, truth)
     picture = page.locator("img.widget-image").first
-    sources = set()
-    for view in ("outline", "errors", "probability", "overlay"):
+    sources = {picture.get_attribute("src")}
+    for view, caption in (("errors", "car that is missed"), ("probability", "How probable"), ("overlay", "makes car")):
         page.get_by_role("button", name=view, exact=True).first.click()
-        page.wait_for_timeout(600)
+        page.wait_for_selector(f".widget-html-content:has-text('{caption}')", timeout=20_000)
         sources.add(picture.get_attribute("src"))
     assert len(sources) == 4
-    page.get_by_role("button", name="Score the whole set").click()
+    page.get_by_role("button", name="Apply to the whole set").click()
     page.wait_for_selector(f"text=All {len(truth.dataset)} photos at threshold", timeout=20_000)
+    choose_photo_by_keyboard(page)
+
+
+def clipped(page) -> list[str]:
+    """Texts of the tool that are cut off, and controls that stick out of the page."""
+    return page.evaluate("""() => {
+        const area = document.querySelector(".jp-Notebook-cell .jp-OutputArea:has(.noUi-handle)");
+        const edge = area.getBoundingClientRect().right + 1;
+        return [...area.querySelectorAll("button, label, input, select, img, td, th")].filter(part => part.offsetWidth
+            && (part.getBoundingClientRect().right > edge
+                || (part.tagName !== "INPUT" && part.scrollWidth > part.clientWidth + 1 && part.clientWidth)))
+            .map(part => part.tagName + " " + part.textContent);
+    }""")
+
+
+def contrast(page) -> float:
+    """Lightness of the captions against the page's, from 1 (the same) to 21 (black on white), as WCAG counts."""
+    return page.evaluate("""() => {
+        const light = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+        const text = [...document.querySelectorAll(".widget-html-content td")].pop();
+        let behind = text;
+        while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+        const pair = [getComputedStyle(text).color, getComputedStyle(behind).backgroundColor].map(light);
+        return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    }""")
 
 
 def test_the_tuner_in_jupyterlab(browser, lab, truth):
     page = open_notebook(browser, lab, "08_tune_the_threshold.ipynb")
     use_tuner(page, truth)
+    for theme in ("Light", "Dark"):
+        page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme}"
+        )
+        page.wait_for_timeout(500)
+        assert contrast(page) > 7
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(500)
+        assert clipped(page) == []
     page.close()
 
 

@@ -1,10 +1,12 @@
 """The rules every notebook keeps, and that a broken rule is noticed. nbval runs them separately."""
 
 import copy
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from notebook_rules import faults, helpers, setup_cell
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,28 @@ def test_a_notebook_keeps_the_rules(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "app").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_cells_of_the_apps_keep_the_rules(path):
     assert [fault for fault in faults(nbformat.read(path, as_version=4), path) if fault.startswith("cell")] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "tool"),
+    [
+        ("02", "Turntable"),
+        ("03", "AugmentationExplorer"),
+        ("04", "FeatureViewer"),
+        ("08", "ThresholdTuner"),
+        ("09", "PhotoSegmenter"),
+    ],
+)
+def test_a_page_without_a_kernel_shows_the_tools_still_picture(number, tool):
+    notebook = next(notebook for path, notebook in NOTEBOOKS.items() if path.name.startswith(number))
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and f"\n{tool}(" in cell.source)
+    # The sentence is also drawn into the picture: nbconvert's other template leaves out alt texts.
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    pictures = re.findall(r"<img[^>]*>", page)
+    assert len(pictures) == 1
+    assert "data:image/png;base64," in pictures[0]
+    assert f"Still picture of {tool}: run this cell in JupyterLab" in pictures[0]
+    assert "widget-view" not in page.split("<body")[1]
 
 
 def test_no_helper_is_defined_twice_or_is_in_the_library_too():
@@ -77,6 +101,7 @@ FAULTS = [
     (lambda n: add_output(n, "stream", name="stderr", text="careful"), "stderr"),
     (lambda n: add_output(n, "stream", name="stdout", text="in /home/me/data"), "absolute path"),
     (lambda n: add_output(n, "stream", name="stdout", text="<object at 0x7f00aa>"), "memory address"),
+    (lambda n: shown(n).data.update({"application/vnd.jupyter.widget-view+json": {}}), "a tool without its kernel"),
     (long_cell, "16 lines"),
     (lambda n: n.cells.extend(copy.deepcopy(n.cells)), "more than 30"),
     (lambda n: n.cells.append(nbformat.v4.new_markdown_cell("See [this](nowhere.ipynb).")), "leads nowhere"),

@@ -50,6 +50,28 @@ def test_pages_lead_to_one_another(folder):
     assert paths[0].read_bytes() == before
 
 
+PICTURE = """
+import base64, io
+from IPython.display import Image, display
+from PIL import Image as Pillow
+buffer = io.BytesIO()
+Pillow.new("RGB", (8, 8)).save(buffer, "PNG")
+display(Image(buffer.getvalue(), alt='A "dark" & small square.'))
+"""
+WIDGET = "import ipywidgets; ipywidgets.IntSlider(description='Slide')"
+
+
+def test_a_page_keeps_alt_texts_and_needs_no_internet_for_widgets(folder):
+    out = folder.parent / "build"
+    done = run(out, notebook(folder / "01_first.ipynb", PICTURE, WIDGET))
+    assert done.returncode == 0, done.stderr
+    page = (out / "01_first.html").read_text()
+    assert 'alt="A &quot;dark&quot; &amp; small square."' in page
+    assert "No description" not in page
+    assert "widget-state+json" not in page
+    assert "IntSlider(" in page
+
+
 def test_a_failing_notebook_stops_the_series_with_cell_and_reason(folder):
     good, after = (notebook(folder / name, "print(1)") for name in ("01_good.ipynb", "03_after.ipynb"))
     bad = notebook(folder / "02_bad.ipynb", "x = 0", "assert x == 1, 'x should be 1'")

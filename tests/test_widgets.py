@@ -1,8 +1,11 @@
 """The tools without a browser: what their controls do to pictures and numbers."""
 
+import base64
 import io
 import json
 import re
+import struct
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +22,8 @@ from carvana_lib.explorers import AugmentationExplorer, FeatureViewer, Turntable
 from carvana_lib.metrics import boundary_error, confusion, dice
 from carvana_lib.segmenter import PhotoSegmenter, cut_out, read_upload
 from carvana_lib.thresholds import predict_dataset
-from carvana_lib.widgets import VIEWS, CurvePicture, ThresholdTuner, pick, shrink
+from carvana_lib.tool import pick, shrink
+from carvana_lib.widgets import VIEWS, CurvePicture, ThresholdTuner
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,13 @@ def pixels(image) -> np.ndarray:
 
 
 def number(text: str, name: str) -> float:
-    return float(re.search(rf"{name} <b>([\d.]+)", text).group(1))
+    """The value below `name` in a table of scores."""
+    names, values = re.findall(r"<th[^>]*>([^<]+)", text), re.findall(r"<td[^>]*>([\d.]+)", text)
+    return float(values[names.index(name)])
+
+
+def set_dice(tuner) -> float:
+    return float(re.search(r"Dice <b>([\d.]+)", tuner.summary.value).group(1))
 
 
 def true_counts(predictions, index, threshold):
@@ -76,7 +86,7 @@ def test_the_numbers_are_those_of_the_mask_at_the_threshold(tuner, predictions, 
 def test_the_whole_sets_dice_is_that_of_all_masks(tuner, predictions):
     tuner.threshold.value = 0.3
     counts = torch.cat([true_counts(predictions, i, 0.3) for i in range(len(predictions.dataset))])
-    assert number(tuner.summary.value, "Dice") == pytest.approx(dice(counts).item(), abs=1e-4)
+    assert set_dice(tuner) == pytest.approx(dice(counts).item(), abs=1e-4)
     tuner.apply.click()
     assert number(tuner.message.value, "Dice") == pytest.approx(dice(counts).item(), abs=1e-4)
 
@@ -105,12 +115,43 @@ def test_slider_view_and_photo_change_the_picture(tuner):
             assert np.abs(a - b).mean() > 0.3
 
 
-def test_a_thumbnail_chooses_its_view(tuner, predictions):
-    pairs = predictions.dataset.pairs
+def test_the_thumbnails_are_the_cars_views_worst_first(tuner, predictions):
+    pairs, scores = predictions.dataset.pairs, dice(predictions.histograms.counts(0.5), "none").numpy()
     car = pairs[tuner.photo.value].car
-    assert len(tuner.thumbnails.children) == sum(pair.car == car for pair in pairs)
-    tuner.thumbnails.children[2].children[1].click()
-    assert (pairs[tuner.photo.value].car, pairs[tuner.photo.value].view) == (car, 3)
+    worst_first = sorted((i for i, pair in enumerate(pairs) if pair.car == car), key=lambda i: scores[i])
+    buttons = [box.children[1] for box in tuner.thumbnails.children]
+    assert [b.description for b in buttons] == [f"{pairs[i].view:02d}: {scores[i]:.4f}" for i in worst_first]
+    buttons[2].click()
+    assert tuner.photo.value == worst_first[2]
+    assert [bool(b.button_style) for b in buttons] == [n == 2 for n in range(len(buttons))]
+
+
+def test_a_threshold_applied_to_the_set_orders_photos_and_views_anew(tuner, predictions):
+    shown = tuner.photo.options[3][1]
+    tuner.photo.value = shown
+    tuner.threshold.value = 0.95
+    tuner.apply.click()
+    scores = dice(predictions.histograms.counts(0.95), "none").numpy()
+    assert [index for _, index in tuner.photo.options] == np.argsort(scores, kind="stable").tolist()
+    assert tuner.photo.value == shown
+    labels = [float(box.children[1].description.split()[1]) for box in tuner.thumbnails.children]
+    assert labels == sorted(labels)
+    assert f"{scores[shown]:.4f}" in tuner.photo.label
+
+
+def test_moves_and_cars_leave_no_widgets_or_figures_behind(tuner, predictions):
+    import matplotlib.pyplot as plt
+    from ipywidgets.widgets.widget import _instances
+
+    cars = {pair.car: index for index, pair in enumerate(predictions.dataset.pairs)}
+    before = None
+    for _ in range(2):
+        for index in cars.values():
+            tuner.photo.value = index
+            tuner.threshold.value = 0.3 if tuner.threshold.value == 0.7 else 0.7
+        before = before or len(_instances)
+    assert len(_instances) == before
+    assert plt.get_fignums() == []
 
 
 def test_the_threshold_is_saved(tuner, tmp_path):
@@ -118,8 +159,9 @@ def test_the_threshold_is_saved(tuner, tmp_path):
     tuner.export.click()
     values = json.loads((tmp_path / "out" / "threshold.json").read_text())
     assert values["threshold"] == 0.4
-    assert values["dice"] == pytest.approx(number(tuner.summary.value, "Dice"), abs=1e-4)
+    assert values["dice"] == pytest.approx(set_dice(tuner), abs=1e-4)
     assert "Saved" in tuner.message.value
+    assert "--threshold 0.4 " in tuner.message.value
 
 
 def test_a_threshold_that_cannot_be_saved_gets_a_sentence(predictions, tmp_path):
@@ -141,12 +183,21 @@ def test_the_marker_moves_along_the_curve():
 
 
 def test_a_still_picture_stands_in_where_nothing_runs(tuner, dataset, net):
-    tools = [tuner, Turntable(dataset), AugmentationExplorer(dataset), PhotoSegmenter(*net)]
-    for tool in tools:
+    """Its sentence is in the picture too: GitHub shows neither alt text nor text/plain."""
+    photo = np.asarray(draw(99, 3)[0])
+    viewer, segmenters = FeatureViewer(net[0], photo, net[1].size), (PhotoSegmenter(*net), PhotoSegmenter(*net, photo))
+    for tool in (tuner, Turntable(dataset), AugmentationExplorer(dataset), viewer, *segmenters):
         data, metadata = tool._repr_mimebundle_()
-        assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} <= set(data)
-        assert type(tool).__name__ in metadata["image/png"]["alt"]
-        assert "run this cell" in data["text/plain"]
+        assert "application/vnd.jupyter.widget-view+json" in data
+        assert data["text/plain"].startswith(f"{type(tool).__name__}: run this cell")
+        assert metadata["image/png"]["alt"].endswith(data["text/plain"])
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
+        still = tool.still()
+        np.testing.assert_array_equal(picture[: len(still), : still.shape[1]], still)
+        strip = picture[len(still) :]
+        assert (strip < 100).any((0, 2)).sum() > 200
+        # No letter is cut off at the end.
+        assert (strip[:, -4:] == 255).all()
 
 
 def test_pictures_are_made_smaller_never_larger():
@@ -158,14 +209,15 @@ def test_pictures_are_made_smaller_never_larger():
 def test_the_turntable_turns(dataset):
     table = Turntable(dataset)
     first = pixels(table.picture)
-    table.view.value = 3
+    table.turn.value = 3
+    assert "view 3," in table.caption.value
     assert np.abs(pixels(table.picture) - first).mean() > 1
     second = pixels(table.picture)
     table.opacity.value = 0
     assert np.abs(pixels(table.picture) - second).mean() > 0.5
-    if len(table.car.options) > 1:
-        table.car.value = table.car.options[1]
-        assert table.view.value == 3
+    table.car.value = table.car.options[-1]
+    assert table.turn.value == 3
+    assert table.caption.value.startswith(f"{table.car.options[-1]}_03: view 3,")
 
 
 def test_augmentation_moves_photo_and_mask_together(dataset):
@@ -177,7 +229,7 @@ def test_augmentation_moves_photo_and_mask_together(dataset):
     image, mask = explorer.changed()
     torch.testing.assert_close(image, explorer.image.flip(-1), atol=1e-5, rtol=0)
     torch.testing.assert_close(mask, explorer.mask.flip(-1), atol=1e-5, rtol=0)
-    explorer.sliders["brightness"].value = 0.5
+    explorer.sliders["brightness"].value = 30
     assert explorer.changed()[0].mean() > image.mean()
     before = pixels(explorer.picture)
     explorer.both.value = False
@@ -185,6 +237,32 @@ def test_augmentation_moves_photo_and_mask_together(dataset):
     assert np.abs(pixels(explorer.picture) - before).mean() > 0.3
     explorer.reset.click()
     torch.testing.assert_close(explorer.changed()[1], explorer.mask, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_sliders_do_what_they_are_called(dataset, flip):
+    """Also in the mirrored photo: right is right and a turn to the left goes to the left."""
+    explorer = AugmentationExplorer(dataset)
+    explorer.mask = torch.zeros_like(explorer.mask)
+    height, width = explorer.mask.shape[-2:]
+    # A bar to the right of the middle, to the left of it once mirrored.
+    explorer.mask[..., height // 2 - 4 : height // 2 + 4, width * 5 // 8 : width * 7 // 8] = 1
+    explorer.flip.value = flip
+
+    def centre():
+        rows, columns = (explorer.changed()[1][0, 0] > 0.5).nonzero().double().mean(0).tolist()
+        return columns, rows
+
+    x, y = centre()
+    explorer.sliders["shift right"].value = 10
+    assert centre()[0] == pytest.approx(x + 0.1 * width, abs=1.5)
+    explorer.sliders["shift right"].value, explorer.sliders["shift down"].value = 0, 20
+    assert centre()[1] == pytest.approx(y + 0.2 * height, abs=1.5)
+    explorer.sliders["shift down"].value, explorer.sliders["rotate"].value = 0, 30
+    assert (centre()[1] > y + 4) == flip
+    area = explorer.changed()[1].sum()
+    explorer.sliders["scale"].value = 20
+    assert float(explorer.changed()[1].sum()) == pytest.approx(1.44 * float(area), rel=0.05)
 
 
 def test_every_level_and_channel_can_be_seen(net):
@@ -252,10 +330,19 @@ def test_a_turned_photo_is_shown_upright(segmenter):
     assert segmenter.mask.shape == (120, 50)
 
 
+def bomb() -> bytes:
+    """A few bytes that claim to be a PNG of 900 megapixels."""
+    png = bytearray(as_bytes(Image.new("L", (8, 8)), "PNG"))
+    png[16:24] = struct.pack(">II", 30_000, 30_000)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    return bytes(png)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.txt", b"no picture", "notes.txt is not an image"),
+        ("bomb.png", bomb(), "bomb.png has too many pixels to be a photo: choose a JPEG or PNG file"),
+        ("notes.txt", b"no picture", "notes.txt is not an image, whatever its name says: choose a JPEG or PNG file"),
         ("empty.jpg", b"", "empty.jpg is not an image"),
         ("cut.jpg", None, "cut.jpg is damaged"),
         ("<b>.txt", b"x", "&lt;b&gt;.txt is not an image"),
@@ -286,7 +373,7 @@ def test_the_cut_out_is_transparent_outside_the_mask(segmenter):
     assert 'download="car_cutout.png"' in segmenter.link.value
     out = cut_out(segmenter.photo, segmenter.mask)
     np.testing.assert_array_equal(out[..., 3] == 255, segmenter.mask)
-    np.testing.assert_array_equal(out[..., :3], np.asarray(picture))
+    np.testing.assert_array_equal(out[..., :3], np.asarray(picture) * segmenter.mask[..., None])
     before = segmenter.mask.sum()
     segmenter.threshold.value = 0.9
     assert segmenter.mask.sum() < before

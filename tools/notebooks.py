@@ -54,6 +54,9 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
     ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            # Refers to a kernel that is gone: JupyterLab would show an error instead of the tool's still picture.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
 
 
