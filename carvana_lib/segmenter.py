@@ -13,12 +13,11 @@ from torch import nn
 
 from .config import TrainConfig
 from .errors import CarvanaError
-from .images import open_image, read_photo
+from .images import read_photo
 from .plotting import overlay
 from .prediction import predict_array
 from .tool import ROW, Tool, encode, pick, picture_widget, shrink, with_number
 
-MOST_PIXELS = 50_000_000
 _HELP = (
     "A JPEG or PNG of up to 50 megapixels; it goes to the machine this notebook runs on and nowhere else. If a file "
     "over 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool "
@@ -41,18 +40,12 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
     """An uploaded photo as uint8 RGB (H, W, 3), turned as its EXIF says.
 
     Raises:
-        CarvanaError: not an image, damaged, or of more than MOST_PIXELS; `name` stands in the message.
+        CarvanaError: not an image, damaged, or of more than images.MOST_PIXELS; `name` stands in the message.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (Path(name).name or "photo")
         path.write_bytes(content)
         try:
-            with open_image(path) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise CarvanaError(
-                        f"{path} has {image.width * image.height / 1e6:.0f} megapixels, more than "
-                        f"{MOST_PIXELS // 1_000_000}: make it smaller first"
-                    )
             return read_photo(path)
         except CarvanaError as error:
             message = str(error).replace(f"{folder}/", "").replace(f"{folder}\\", "")
