@@ -42,7 +42,7 @@ test: $(SETUP) ## run the tests, the style checks and all notebooks
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
 
-bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
+bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 11 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/widgets.py
