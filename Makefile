@@ -54,7 +54,7 @@ test-pythons: $(SETUP) ## run the tests without browser and notebooks under Pyth
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
 
-bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 10 minutes)
+bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 11 minutes)
 	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/widgets.py
