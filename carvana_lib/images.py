@@ -44,6 +44,8 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
         raise CarvanaError(f"no file {path}: check the path") from None
     except UnidentifiedImageError:
         raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
+    except Image.DecompressionBombError:
+        raise CarvanaError(f"{path} has too many pixels to be a photo: replace or remove it") from None
     except Exception as error:
         # Damaged files make Pillow fail in many ways, not only with OSError.
         raise CarvanaError(f"{path} cannot be read ({_words(error)}): replace or remove it") from None

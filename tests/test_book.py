@@ -77,7 +77,11 @@ def page(browser, address):
     page.faults = []
     page.on("console", lambda m: page.faults.append(f"console: {m.text}") if m.type == "error" else None)
     page.on("pageerror", lambda error: page.faults.append(f"script: {error}"))
-    page.on("requestfailed", lambda r: page.faults.append(f"failed: {r.url} ({r.failure})"))
+    # What a page no longer needs when it leads on to another is "aborted"; a file that is missing is a 404.
+    page.on(
+        "requestfailed",
+        lambda r: None if r.failure == "net::ERR_ABORTED" else page.faults.append(f"failed: {r.url} ({r.failure})"),
+    )
     page.on("response", lambda r: page.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
     page.on("request", lambda r: None if own(r.url, address) else page.faults.append(f"another host: {r.url}"))
     yield page

@@ -304,7 +304,12 @@ def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(kaggle, folder, zips, capsy
         signal.pthread_kill(main_thread, signal.SIGINT)
 
     kaggle.middle, kaggle.pause = interrupt, 0.5
-    assert main(["download", str(folder)]) == 130
+    # Tests that a shell started in the background are deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["download", str(folder)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert f"stopped; `carvana download {folder}` goes on from here" in capsys.readouterr().err
     assert names(folder) == ["train.zip.part"]
     kaggle.middle, kaggle.pause = None, 0

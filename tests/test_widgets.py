@@ -144,14 +144,14 @@ def test_moves_and_cars_leave_no_widgets_or_figures_behind(tuner, predictions):
     from ipywidgets.widgets.widget import _instances
 
     cars = {pair.car: index for index, pair in enumerate(predictions.dataset.pairs)}
-    before = None
+    before, figures = None, plt.get_fignums()
     for _ in range(2):
         for index in cars.values():
             tuner.photo.value = index
             tuner.threshold.value = 0.3 if tuner.threshold.value == 0.7 else 0.7
         before = before or len(_instances)
     assert len(_instances) == before
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == figures
 
 
 def test_the_threshold_is_saved(tuner, tmp_path):
@@ -359,7 +359,7 @@ def test_other_files_get_a_sentence(segmenter, name, content, message):
 
 
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr("carvana_lib.segmenter.MOST_PIXELS", 1_000_000)
+    monkeypatch.setattr("carvana_lib.images.MOST_PIXELS", 1_000_000)
     with pytest.raises(CarvanaError, match=r"big\.png has 2 megapixels"):
         read_upload("big.png", as_bytes(Image.new("L", (2000, 1000)), "PNG"))
 
