@@ -4,7 +4,17 @@ import torch
 from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, BinaryJaccardIndex
 from torchmetrics.segmentation import DiceScore
 
-from carvana_lib.metrics import accuracy, bootstrap_interval, boundary, boundary_error, confusion, dice, iou
+from carvana_lib.metrics import (
+    accuracy,
+    bootstrap_interval,
+    boundary,
+    boundary_error,
+    confusion,
+    dice,
+    iou,
+    precision,
+    recall,
+)
 
 # Three photos of 16 pixels: true positives, false positives, false negatives, true negatives.
 THREE_PHOTOS = torch.tensor([[4, 0, 0, 12], [1, 1, 3, 11], [2, 4, 0, 10]])
@@ -87,6 +97,8 @@ def test_four_by_four_example_worked_by_hand():
         (dice, [1, 1 / 3, 1 / 2], 7 / 11, (5 / 7 + 1 / 2) / 2),
         (iou, [1, 1 / 5, 1 / 3], 7 / 15, (5 / 9 + 1 / 3) / 2),
         (accuracy, [1, 3 / 4, 3 / 4], 5 / 6, (7 / 8 + 3 / 4) / 2),
+        (precision, [1, 1 / 2, 1 / 3], 7 / 12, (5 / 6 + 1 / 3) / 2),
+        (recall, [1, 1 / 4, 1], 7 / 10, (5 / 8 + 1) / 2),
     ],
 )
 def test_aggregates_worked_by_hand(score, each, pooled, by_two):
@@ -95,6 +107,13 @@ def test_aggregates_worked_by_hand(score, each, pooled, by_two):
     assert score(THREE_PHOTOS).item() == pytest.approx(sum(each) / 3)
     assert score(THREE_PHOTOS, "global").item() == pytest.approx(pooled)
     assert score(THREE_PHOTOS, "batch", batch_size=2).item() == pytest.approx(by_two)
+
+
+@pytest.mark.parametrize("score", [dice, iou, accuracy, precision, recall])
+def test_a_batch_is_32_photos_unless_told(score):
+    counts = THREE_PHOTOS.repeat(11, 1)
+    assert score(counts, "batch") == score(counts, "batch", batch_size=32)
+    assert score(counts, "batch") != score(counts, "batch", batch_size=33)
 
 
 def test_the_three_dice_differ_from_one_another():
