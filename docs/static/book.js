@@ -8,7 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const page = summary.closest("li").querySelector("a").textContent.trim();
     summary.setAttribute("aria-label", `Pages of: ${page}`);
   }
-  // Wide equations scroll sideways: by keyboard too.
+  // Wide tables and equations scroll sideways: by keyboard too.
+  for (const table of document.querySelectorAll(".pst-scrollable-table-container")) table.tabIndex = 0;
   window.MathJax?.startup?.promise?.then(() => {
     for (const equation of document.querySelectorAll("mjx-container[display]")) equation.tabIndex = 0;
   });
