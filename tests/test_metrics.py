@@ -116,6 +116,10 @@ def test_a_batch_is_32_photos_unless_told(score):
     assert score(counts, "batch") != score(counts, "batch", batch_size=33)
 
 
+def test_one_pixel_is_counted_as_one():
+    assert precision(torch.tensor([[1, 0, 0, 15]])) == recall(torch.tensor([[1, 0, 0, 15]])) == 1
+
+
 def test_the_three_dice_differ_from_one_another():
     values = [dice(THREE_PHOTOS, aggregate, batch_size=2).item() for aggregate in ("image", "global", "batch")]
     assert len({round(value, 3) for value in values}) == 3
@@ -293,6 +297,7 @@ def test_a_car_drawn_brings_all_its_photos():
 
 def test_interval_is_the_same_for_the_same_seed_and_any_order_of_photos():
     values, cars = alike_photos()
+    assert bootstrap_interval(values, cars, draws=500) == bootstrap_interval(values, cars, draws=500, seed=0)
     first = bootstrap_interval(values, cars, draws=500, seed=4)
     assert bootstrap_interval(values, cars, draws=500, seed=4) == first
     assert bootstrap_interval(values, cars, draws=500, seed=5) != first

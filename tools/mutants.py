@@ -176,10 +176,17 @@ class Mutate(ast.NodeTransformer):
         # zip(strict=True) only guards against mistakes that no input makes.
         return node if node.arg == "strict" else self.generic_visit(node)
 
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return node  # annotations do nothing
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is not None:
             node.value = self.visit(node.value)
-        return node  # annotations do nothing
+        return node
 
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
