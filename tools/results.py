@@ -213,8 +213,9 @@ def peers_table(peers: list[dict[str, str]]) -> str:
 PAGE = """<!-- Written by `make results` (tools/results.py) from the JSON files in docs/results. Do not edit. -->
 # Results
 
-Everything here was measured on real Carvana photos by a command named beside it; `make results` writes this page from
-the JSON files those commands left in [docs/results](https://github.com/carvana-unet/carvana-unet/tree/main/docs/results).
+All but the table of other projects was measured on real Carvana photos; `make results` writes this page from the JSON
+files that the commands named here, `benchmarks/experiments.py` for ceilings and experiments, left in
+[docs/results](https://github.com/carvana-unet/carvana-unet/tree/main/docs/results).
 Trained on the 180 cars of folds 2 to 7 (2880 photos, stored at 959x640), scored on the 31 cars of fold 1 (496 photos,
 1918x1280). No car is in both. Fold 1 chose the epoch and nothing else.
 
