@@ -60,8 +60,8 @@ def _masks(found: Found) -> str:
     one = _dice(found, "masks")
     return (
         f"With masks averaged to the net's size Dice is {one['soft']:.4f}, with masks cut at one half "
-        f"{one['hard']:.4f}, a difference of {_than_seeds(found, 'masks', 'soft', 'hard')}. The ceilings above say what "
-        "the average is worth to a net whose outlines are nearly right; this one is not there yet."
+        f"{one['hard']:.4f}, a difference of {_than_seeds(found, 'masks', 'soft', 'hard')}. The ceilings above say "
+        "what the average is worth to a net whose outlines are nearly right; this one is not there yet."
     )
 
 
