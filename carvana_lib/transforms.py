@@ -59,7 +59,8 @@ class Augment:
         if self.rotate or self.scale or self.shift:
             # 0.5 is the middle of every range: no change.
             moves = torch.where(draws[:, 8:] < self.warped, draws[:, 1:5], 0.5)
-            both = warp(both, self._matrices(flip, moves, aspect=images.shape[-1] / images.shape[-2]))
+            # Interpolation of ones may round to just above 1.
+            both = warp(both, self._matrices(flip, moves, aspect=images.shape[-1] / images.shape[-2])).clamp_(0, 1)
         elif self.flip:
             both = torch.where(flip[:, None, None, None], both.flip(-1), both)
         images, masks = both[:, :3], both[:, 3:]

@@ -205,3 +205,9 @@ def test_an_error_at_the_outline_costs_more_than_one_far_from_it():
     far_away[0, 0, 2, 54] = 6
     assert boundary_loss(at_outline, target) > 3 * boundary_loss(far_away, target)
     assert bce_loss(at_outline, target) == pytest.approx(bce_loss(far_away, target).item())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_masks_a_rounding_error_above_1_are_taken(name):
+    targets = torch.full((1, 1, 8, 8), 1 + 1e-6)
+    assert torch.isfinite(LOSSES[name](torch.zeros(1, 1, 8, 8), targets))
