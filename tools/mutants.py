@@ -27,7 +27,7 @@ TESTS = {
     "metrics": ["test_metrics.py"],
     "losses": ["test_losses.py"],
     "data": ["test_data.py", "test_doctor.py"],
-    "checkpoint": ["test_hostile.py", "test_reliability.py", "test_training.py"],
+    "checkpoint": ["test_checkpoint.py"],
 }
 _SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE,

@@ -4,13 +4,14 @@
 
 Scores both files on the validation cars and refuses if half precision moves Dice by 1e-4 or more. Writes
 carvana_lib/weights/NAME.safetensors and docs/results/NAME.json, NAME.csv, NAME_training.csv, and
-NAME_tta.json with mirrored averaging.
+NAME_tta.json with mirrored averaging. NAME_training.csv has a row an epoch, also of the stages before: their
+metrics.csv are named with --earlier.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import csv
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--command", required=True, help="how the run was trained, for the file's metadata")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="metrics.csv of the stages before")
     options = parser.parse_args()
     model, config = load_model(options.run)
     pairs = list_pairs(options.data, [VALIDATION_FOLD])
@@ -64,10 +66,23 @@ def main() -> None:
     rows = baselines(cached_dataset(training, config.size), dataset)
     write_json(RESULTS / f"{options.name}.json", {**summary, **settings, "size": config.size, "baselines": rows})
     result.write_rows(RESULTS / f"{options.name}.csv")
-    shutil.copyfile(options.run / METRICS, RESULTS / f"{options.name}_training.csv")
+    write_stages([*options.earlier, options.run / METRICS], RESULTS / f"{options.name}_training.csv")
     mirrored = evaluate(shipped, dataset, tta=True).summary()
     write_json(RESULTS / f"{options.name}_tta.json", {**mirrored, **settings, "tta": True, "size": config.size})
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB; Dice {summary['dice']:.4f}, mirrored {mirrored['dice']:.4f}")
+
+
+def write_stages(tables: list[Path], out: Path) -> None:
+    """Rows of trainings that each went on from the one before, with the number of the stage in front."""
+    rows = [
+        {"stage": stage, **row}
+        for stage, table in enumerate(tables, 1)
+        for row in csv.DictReader(table.read_text().splitlines())
+    ]
+    with open(out, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":

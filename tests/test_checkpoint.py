@@ -1,0 +1,300 @@
+"""Each promise of checkpoint.py by itself, without a training; those that need one are in test_reliability.py."""
+
+import os
+import re
+import time
+import warnings
+import zipfile
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import tiny
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from carvana_lib.checkpoint import (
+    PRETRAINED,
+    best_dice,
+    load_checkpoint,
+    load_model,
+    load_pretrained,
+    prepare_run,
+    remove_run,
+    save_checkpoint,
+    save_weights,
+    start_weights,
+    weights_file,
+)
+from carvana_lib.errors import CarvanaError, CarvanaWarning
+from carvana_lib.files import temporary_file
+
+STATE = {"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3, "loss_sum": 0.5, "history": []}
+
+
+def model_of(config, seed=0):
+    torch.manual_seed(seed)
+    return config.build_model()
+
+
+def equal(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# Weights.
+
+
+def test_weights_come_back_with_settings_and_notes_ready_to_predict(tmp_path):
+    model = model_of(tiny())
+    file = tmp_path / "new" / "weights.safetensors"
+    save_weights(file, model, tiny(), dice="0.5")
+    again, config = load_model(file)
+    assert equal(model, again)
+    assert config == tiny()
+    assert not again.training
+    with safe_open(file, framework="pt") as opened:
+        assert opened.metadata()["dice"] == "0.5"
+    on_meta, _ = load_model(file, "meta")
+    assert {parameter.device.type for parameter in on_meta.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("change", ["value", "name", "type", "shape"])
+def test_the_sum_notices_any_change_of_the_tensors(tmp_path, change):
+    file = tmp_path / "weights.safetensors"
+    save_weights(file, model_of(tiny()), tiny())
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    first, weight = "stem.0.weight", tensors["stem.0.weight"]
+    if change == "value":
+        weight[-1, -1, -1, -1] += 1
+    elif change == "name":
+        tensors["stem.0.other"] = tensors.pop(first)
+    elif change == "type":
+        tensors[first] = weight.view(torch.int32)
+    else:
+        tensors[first] = weight.reshape(-1)
+    save_file(tensors, file, metadata)
+    with pytest.raises(CarvanaError, match=r"weights\.safetensors is damaged"):
+        load_model(file)
+
+
+def test_weights_without_a_sum_are_taken_as_they_are(tmp_path):
+    model, file = model_of(tiny()), tmp_path / "weights.safetensors"
+    save_file(model.state_dict(), file, {"config": tiny().to_json()})
+    assert equal(load_model(file)[0], model)
+
+
+def test_weights_that_are_not_ours_say_why(tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(1)}, file)
+    with pytest.raises(CarvanaError, match="has no config"):
+        load_model(file)
+    file.write_bytes(b"not weights")
+    with pytest.raises(CarvanaError, match="holds no usable weights"):
+        load_model(file)
+    save_weights(file, model_of(tiny()), tiny(base_channels=5))
+    # The last line of what PyTorch says names a tensor and both shapes.
+    with pytest.raises(CarvanaError, match=r"does not fit the net of its own config \(size mismatch .*\): get"):
+        load_model(file)
+
+
+def test_which_file_a_name_means(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert weights_file("small") == PRETRAINED / "small.safetensors"
+    (tmp_path / "small").mkdir()
+    with pytest.raises(CarvanaError, match=r"small holds no best\.safetensors: train for an epoch first"):
+        weights_file("small")
+    (tmp_path / "small" / "best.safetensors").touch()
+    assert weights_file("small").resolve() == tmp_path / "small" / "best.safetensors"
+    (tmp_path / "own.safetensors").touch()
+    assert weights_file(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"
+    with pytest.raises(CarvanaError, match=r"no weights none: .* small"):
+        weights_file("none")
+
+
+def test_weights_that_come_along_are_loaded_by_name(tmp_path, monkeypatch):
+    # A file of that name where the learner works must not be taken instead.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()
+    model, config = load_pretrained("small")
+    assert equal(model, load_model(PRETRAINED / "small.safetensors")[0])
+    assert config.patch == model.patch
+    with pytest.raises(CarvanaError, match="no weights named 'big' come with carvana_lib: choose one of small"):
+        load_pretrained("big")
+
+
+# Weights to start from.
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (1, 4)])
+def test_a_training_starts_from_the_given_net(tmp_path, before, after):
+    old = model_of(tiny(patch=before)).eval()
+    save_weights(tmp_path / "old.safetensors", old, tiny(patch=before))
+    new = model_of(tiny(patch=after), seed=1).eval()
+    start_weights(new, tmp_path / "old.safetensors")
+    small = torch.rand(1, 3, 16, 16)
+    scale = after // before
+    large = small.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    expected = old(small).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    assert torch.allclose(new(large), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("before", "after"), [({"patch": 2}, {}), ({"patch": 2}, {"patch": 4}), ({"depth": 3}, {})])
+def test_a_net_of_another_shape_is_no_start(tmp_path, before, after):
+    save_weights(tmp_path / "old.safetensors", model_of(tiny(**before)), tiny(**before))
+    with pytest.raises(CarvanaError, match=r"another shape \((size mismatch|Unexpected key).*\): set base_channels"):
+        start_weights(model_of(tiny(**after)), tmp_path / "old.safetensors")
+
+
+# The best epoch's Dice.
+
+
+def test_dice_of_the_best_weights(tmp_path):
+    assert best_dice(tmp_path) == -1
+    file = tmp_path / "best.safetensors"
+    save_weights(file, model_of(tiny()), tiny(), dice="0.75")
+    assert best_dice(tmp_path) == 0.75
+    for metadata in (None, {"dice": "much"}):
+        save_file({"a": torch.zeros(1)}, file, metadata)
+        assert best_dice(tmp_path) == -1
+    file.write_bytes(b"not weights")
+    assert best_dice(tmp_path) == -1
+
+
+# Checkpoints.
+
+
+def test_the_newest_checkpoint_is_read_and_the_one_before_is_kept(tmp_path):
+    assert load_checkpoint(tmp_path) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in (1, 2, 3):
+            save_checkpoint(tmp_path, {**STATE, "step": step, "weights": torch.arange(3)})
+            state = load_checkpoint(tmp_path)
+            assert state["step"] == step
+            assert state["weights"].tolist() == [0, 1, 2]
+        # Killed between the two renames, a run has only this one.
+        (tmp_path / "last.pt").unlink()
+        assert load_checkpoint(tmp_path)["step"] == 2
+
+
+def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, {**STATE, "step": step})
+    (tmp_path / "last.pt").write_bytes(b"cut short")
+    with pytest.warns(CarvanaWarning, match=r"last\.pt is damaged .*going on from .*previous\.pt") as caught:
+        assert load_checkpoint(tmp_path)["step"] == 1
+    # The warning points at the caller.
+    assert caught[0].filename == __file__
+    (tmp_path / "previous.pt").write_bytes(b"")
+    with pytest.raises(CarvanaError, match=r"last\.pt is damaged .* and .*previous\.pt is damaged .*train again"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(CarvanaError, match=r"previous\.pt is damaged"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"step": 1}, {k: v for k, v in STATE.items() if k != "loss_sum"}])
+def test_another_file_of_pytorch_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(CarvanaError, match="is not a checkpoint of carvana_lib"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_may_hold_more_than_is_needed(tmp_path):
+    torch.save({**STATE, "new": 1}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path)["new"] == 1
+
+
+@pytest.mark.parametrize("fault", ["bit", "folder"])
+def test_what_torch_load_does_not_look_at(tmp_path, fault):
+    save_checkpoint(tmp_path, {**STATE, "weights": torch.arange(100.0)})
+    file = tmp_path / "last.pt"
+    if fault == "bit":
+        content = bytearray(file.read_bytes())
+        place = content.index(torch.arange(100.0).numpy().tobytes())
+        content[place + 40] ^= 1
+        file.write_bytes(content)
+    else:
+        with zipfile.ZipFile(file) as archive:
+            entries = [(info, archive.read(info)) for info in archive.infolist()]
+        with zipfile.ZipFile(file, "w") as archive:
+            for info, data in entries:
+                info.external_attr |= 0x10 if info.filename.endswith("data/0") else 0
+                archive.writestr(info, data)
+    torch.load(file, weights_only=True)
+    with pytest.raises(CarvanaError, match=r"last\.pt is damaged \(.*data/0 is not as it was written\)"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_write_that_fails_keeps_both_checkpoints(tmp_path):
+    for step in (1, 2):
+        save_checkpoint(tmp_path, {**STATE, "step": step})
+    with pytest.raises(AttributeError, match="local"):
+        save_checkpoint(tmp_path, {**STATE, "bad": lambda: None})
+    assert sorted(os.listdir(tmp_path)) == ["last.pt", "previous.pt"]
+    assert load_checkpoint(tmp_path)["step"] == 2
+
+
+# Run folders.
+
+
+def start_run(out, config, step=None):
+    out.mkdir(exist_ok=True)
+    (out / "config.json").write_text(config.to_json())
+    if step is not None:
+        save_checkpoint(out, {**STATE, "step": step})
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_new_run_needs_a_new_or_empty_folder(tmp_path, resume):
+    assert prepare_run(tmp_path / "new", tiny(), resume) is None
+    assert prepare_run(tmp_path, tiny(), resume) is None
+    (tmp_path / "notes.txt").touch()
+    for taken in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(CarvanaError, match="not a run folder" if resume else "exists: --resume goes on with it"):
+            prepare_run(taken, tiny(), resume)
+
+
+def test_a_run_is_resumed_with_its_own_settings(tmp_path):
+    start_run(tmp_path, tiny())
+    assert prepare_run(tmp_path, tiny(), resume=True) is None
+    start_run(tmp_path, tiny(), step=7)
+    assert prepare_run(tmp_path, tiny(), resume=True)["step"] == 7
+    quicker = replace(tiny(), accumulate=2, recompute=True, log_every=3, checkpoint_minutes=9)
+    assert prepare_run(tmp_path, quicker, resume=True)["step"] == 7
+    for change in ({"epochs": 3}, {"seed": 5}, {"compile": True}):
+        with pytest.raises(CarvanaError, match="was trained with other settings"):
+            prepare_run(tmp_path, tiny(**change), resume=True)
+    with pytest.raises(CarvanaError, match="exists: --resume"):
+        prepare_run(tmp_path, tiny(), resume=False)
+
+
+def test_only_run_folders_are_removed(tmp_path):
+    remove_run(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    remove_run(tmp_path / "empty")
+    start_run(tmp_path / "run", tiny(), step=1)
+    remove_run(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos" / "a.jpg"
+    file.touch()
+    for other in (tmp_path / "photos", file):
+        with pytest.raises(CarvanaError, match=rf"{re.escape(str(other))} is not a run folder"):
+            remove_run(other)
+    assert file.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "best.safetensors", "last.pt", "metrics.csv"])
+@pytest.mark.parametrize("use", [lambda out: prepare_run(out, tiny(), resume=False), remove_run])
+def test_what_a_killed_training_left_half_written_is_in_nobodys_way(tmp_path, name, use):
+    out = tmp_path / "run"
+    out.mkdir()
+    left = temporary_file(out / name)
+    left.touch()
+    os.utime(left, (time.time() - 60,) * 2)
+    assert use(out) is None
+    assert not left.exists()
