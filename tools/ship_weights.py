@@ -2,6 +2,10 @@
 
     python tools/ship_weights.py RUN --name small --data carvana --command "carvana train ..."
 
+With --mix FILE the shipped weights are a mean: SHARE of those in FILE, which the run started from, the rest of the
+run's. Trained on for one kind of photo, a net forgets others; the mean keeps more of both (Wortsman et al. 2022, arXiv
+2109.01903). NAME_mix.json holds what that costs on the validation cars and gains on the rendered sample.
+
 Scores both files on the validation cars and refuses if half precision moves Dice by 1e-4 or more. Writes
 carvana_lib/weights/NAME.safetensors and docs/results/NAME.json, NAME.csv, NAME_training.csv, and
 NAME_tta.json with mirrored averaging. NAME_training.csv has a row an epoch, also of the stages before: their
@@ -11,6 +15,7 @@ metrics.csv are named with --earlier.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 from pathlib import Path
 
@@ -18,11 +23,14 @@ import torch
 
 from carvana_lib.cache import cached_dataset
 from carvana_lib.checkpoint import PRETRAINED, load_model, save_weights
-from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from carvana_lib.evaluation import baselines, evaluate, write_json
 from carvana_lib.history import METRICS
+from carvana_lib.unet import UNet
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+SAMPLE = ROOT / "data" / "sample"
 LARGEST = 8e6
 LICENCE = (
     "MIT for the weights. Trained on the photos of the Carvana Image Masking Challenge: the competition's rules apply "
@@ -37,10 +45,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--command", required=True, help="how the run was trained, for the file's metadata")
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="metrics.csv of the stages before")
+    parser.add_argument("--mix", type=Path, help="weights to take a share of")
+    parser.add_argument("--share", type=float, default=0.25)
     options = parser.parse_args()
     model, config = load_model(options.run)
     pairs = list_pairs(options.data, [VALIDATION_FOLD])
     dataset = cached_dataset(pairs, config.size)
+    if options.mix:
+        before, _ = load_model(options.mix)
+        trade = [scores_of_mean(model, before, share, dataset) for share in (0, options.share, 1)]
+        write_json(RESULTS / f"{options.name}_mix.json", {"shares": trade})
+        model = mean_of(model, before, options.share)
     exact = evaluate(model, dataset, outlines=False).summary()["dice"]
     model.half()
     file = PRETRAINED / f"{options.name}.safetensors"
@@ -70,6 +85,22 @@ def main() -> None:
     mirrored = evaluate(shipped, dataset, tta=True).summary()
     write_json(RESULTS / f"{options.name}_tta.json", {**mirrored, **settings, "tta": True, "size": config.size})
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB; Dice {summary['dice']:.4f}, mirrored {mirrored['dice']:.4f}")
+
+
+def mean_of(model: UNet, before: UNet, share: float) -> UNet:
+    """A net with the weights (1 - share) * model + share * before."""
+    mean, other = copy.deepcopy(model.float()), before.float().state_dict()
+    for name, tensor in mean.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(other[name], share)
+    return mean
+
+
+def scores_of_mean(model: UNet, before: UNet, share: float, dataset: CarvanaDataset) -> dict[str, float]:
+    mean = mean_of(model, before, share)
+    sample = cached_dataset(list_pairs(SAMPLE, [TEST_FOLD, VALIDATION_FOLD]), dataset.size)
+    found = {"validation": evaluate(mean, dataset, outlines=False), "sample": evaluate(mean, sample, outlines=False)}
+    return {"share": share, **{f"{name}_dice": result.summary()["dice"] for name, result in found.items()}}
 
 
 def write_stages(tables: list[Path], out: Path) -> None:
