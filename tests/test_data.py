@@ -5,7 +5,7 @@ from conftest import CARS, VIEWS, car_name, draw, write_pair
 from PIL import Image
 
 from carvana_lib.cache import cached_dataset
-from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs
+from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs, several
 from carvana_lib.errors import CarvanaError
 from carvana_lib.images import read_mask, read_photo
 
@@ -230,3 +230,8 @@ def test_kept_photos_are_the_cached_ones(carvana, tmp_path):
     dataset.arrays = None
     for ours, theirs in zip(dataset.batch([7, 2, 30]), before, strict=True):
         assert (ours == theirs).all()
+
+
+def test_further_faults_are_counted():
+    assert several(["one"]) == "one"
+    assert several(["one", "two", "three"]) == "one (and 2 more faults: `carvana check-data` lists them)"

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 
+from carvana_lib.errors import CarvanaError
 from carvana_lib.losses import (
     LOSSES,
     bce_dice_loss,
@@ -211,3 +213,28 @@ def test_an_error_at_the_outline_costs_more_than_one_far_from_it():
 def test_masks_a_rounding_error_above_1_are_taken(name):
     targets = torch.full((1, 1, 8, 8), 1 + 1e-6)
     assert torch.isfinite(LOSSES[name](torch.zeros(1, 1, 8, 8), targets))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_masks_of_0_to_255_are_refused(name):
+    targets = torch.zeros(1, 1, 8, 8)
+    targets[..., 4:] = 255
+    with pytest.raises(CarvanaError, match="these reach 255: divide masks of 0 to 255 by 255"):
+        LOSSES[name](torch.zeros(1, 1, 8, 8), targets)
+
+
+def test_weights_of_a_mask_that_is_nearly_empty_stay_bounded():
+    targets = torch.zeros(1, 1, 40, 40)
+    targets[..., 0, 0] = 1  # a share of 1 / 1600, taken for 1 / 100
+    weights = boundary_weights(targets, w0=0)
+    assert weights.max() == pytest.approx(50)
+    assert weights.min() == pytest.approx(0.5 / 0.99)
+
+
+def test_the_loss_of_a_photo_640_pixels_high_takes_weights_of_squares_of_2():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(1, 1, 640, 32), torch.zeros(1, 1, 640, 32)
+    targets[..., 200:400, 8:20] = 1
+    weights = boundary_weights(targets, square=2)
+    expected = F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
+    assert boundary_loss(logits, targets) == pytest.approx(expected.item(), rel=1e-6)
