@@ -149,7 +149,7 @@ PRESETS: dict[str, TrainConfig] = {
     # Under an hour on two cores.
     "coarse": TrainConfig(colour=0.15),
     # Goes on from `coarse` (start) with sixteen times the pixels: the weights that come with the project
-    # (docs/model_card.md has their three commands).
+    # (docs/model_card.md has the commands).
     "small": TrainConfig(
         size=(959, 640),
         patch=2,

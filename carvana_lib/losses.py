@@ -16,11 +16,11 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def _check(targets: torch.Tensor) -> None:
-    # Not on a GPU, where a look would have to wait: there `watch` sees the loss fall below 0.
-    # Interpolated ones may be a rounding error above 1.
-    if targets.device.type == "cpu" and targets.numel() and targets.max() > 1.001:
+    # Not on a GPU, where a look would have to wait:
+    # there `watch` sees the loss fall below 0.
+    if targets.device.type == "cpu" and targets.numel() and targets.max() > 1:
         raise CarvanaError(
-            f"masks must lie in 0 to 1, but these reach {targets.max().item():g}: divide masks of 0 to 255 by 255"
+            f"masks must lie in 0 to 1, but these reach {targets.max().item():.8g}: divide masks of 0 to 255 by 255"
         )
 
 
