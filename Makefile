@@ -48,7 +48,7 @@ test: $(SETUP) ## run the tests, the style checks and all notebooks
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
-test-pythons: $(SETUP) ## run the tests without browser and notebooks under Python 3.11, 3.12 and 3.13
+test-pythons: $(SETUP) ## run `make test` on fresh clones under Python 3.11, 3.12 and 3.13 (45 minutes)
 	$(BIN)/python tools/pythons.py
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...

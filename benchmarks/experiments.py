@@ -30,8 +30,8 @@ from carvana_lib.evaluation import Evaluation, evaluate, score, write_json
 from carvana_lib.losses import LOSSES
 from carvana_lib.metrics import accuracy, dice
 from carvana_lib.prediction import predict_logits, upsample
+from carvana_lib.run import Run, epoch_order
 from carvana_lib.thresholds import Histograms, histogram
-from carvana_lib.training import Run, epoch_order
 from carvana_lib.unet import UNet
 
 RESULTS = Path("docs/results/experiments")

@@ -27,7 +27,7 @@ from carvana_lib.data import CarvanaDataset, Pair
 from carvana_lib.devices import best_device, make_accelerator
 from carvana_lib.evaluation import write_json
 from carvana_lib.metrics import dice
-from carvana_lib.training import Run, epoch_order
+from carvana_lib.run import Run, epoch_order
 
 GOAL = 0.991
 

@@ -24,7 +24,7 @@ from carvana_lib.config import TrainConfig
 from carvana_lib.data import CarvanaDataset, Pair, find_data, list_pairs
 from carvana_lib.devices import make_accelerator
 from carvana_lib.evaluation import evaluate, write_json
-from carvana_lib.training import Run, epoch_order
+from carvana_lib.run import Run, epoch_order
 
 SIZE = (240, 160)
 

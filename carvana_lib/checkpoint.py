@@ -6,7 +6,8 @@ import hashlib
 import shutil
 import warnings
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import nn
 
 from .config import TrainConfig
 from .errors import CarvanaError, CarvanaWarning
-from .files import is_abandoned, temporary_file, write_atomically
+from .files import in_use, is_abandoned, temporary_file, write_atomically
 from .history import METRICS
 from .unet import UNet, with_patches
 
@@ -220,13 +221,40 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
     return load_checkpoint(out)
 
 
+@contextmanager
+def hold_run(out: Path) -> Iterator[None]:
+    """Make the run folder `out` if it is not there, and keep other trainings out of it (not on Windows).
+
+    A folder that was made and stayed empty is removed again.
+
+    Raises:
+        CarvanaError: another process trains there, or the folder cannot be made.
+    """
+    new = not out.exists()
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(in_use(out))
+        except (FileExistsError, NotADirectoryError):
+            raise CarvanaError(f"{out} is not a run folder but a file: name another --out") from None
+        except OSError as error:
+            raise CarvanaError(f"cannot train in {out} ({error}): name another --out") from None
+        try:
+            yield
+        finally:
+            if new:
+                with suppress(OSError):
+                    out.rmdir()
+
+
 def remove_run(out: Path) -> None:
-    """Delete a run folder, and only a run folder."""
+    """Delete a run folder, and only a run folder that no process trains in."""
     _remove_abandoned(out)
     if out.exists():
         if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
             raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
-        shutil.rmtree(out)
+        with hold_run(out):
+            shutil.rmtree(out)
 
 
 def _remove_abandoned(out: Path) -> None:

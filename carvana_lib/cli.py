@@ -128,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run_train(options: argparse.Namespace) -> int:
     from .checkpoint import remove_run
     from .data import find_data
+    from .devices import make_accelerator
     from .training import fit
 
     out = options.out or Path("runs") / options.preset
@@ -143,7 +144,10 @@ def run_train(options: argparse.Namespace) -> int:
     if options.resume and not saved.exists():
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     if options.overwrite:
-        remove_run(out)
+        accelerator = make_accelerator(config)
+        if accelerator.is_main_process:
+            remove_run(out)
+        accelerator.wait_for_everyone()
     history = fit(config, root, out, resume=options.resume)
     best = max(history, key=lambda row: row["dice"])
     print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")

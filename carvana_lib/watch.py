@@ -22,7 +22,7 @@ from .metrics import FN, FP, TN, TP
 from .signals import RESUME
 
 if typing.TYPE_CHECKING:
-    from .training import Run
+    from .run import Run
 
 _USUAL_RATES = (1e-6, 0.1)  # Adam and AdamW; outside, nothing is learned or nothing is kept
 _LEARNED = 0.9  # from this Dice on a loss that stays level is no fault

@@ -97,3 +97,17 @@ def test_two_processes_score_like_one_and_write_once(two, carvana):
     assert scores.summary()["accuracy"] == best["accuracy"]
     assert len((out / "metrics.csv").read_text().splitlines()) == 1 + len(history)
     assert len(list((out / "tensorboard").iterdir())) == len(history)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
+def test_two_processes_overwrite_a_run_once(carvana, tmp_path):
+    out = tmp_path / "run"
+    fit(tiny(), carvana, out, progress=False)
+    settings = ["--size", "48x32", "--base-channels", "4", "--epochs", "1", "--batch-size", "4"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29593"]
+    call = ["-m", "carvana_lib", "train", "--overwrite", "--data", str(carvana), "--out", str(out), *settings]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with open(out / "metrics.csv") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]

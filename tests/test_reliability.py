@@ -33,8 +33,9 @@ from carvana_lib.files import in_use, temporary_file, write_atomically
 from carvana_lib.history import write_curves, write_metrics
 from carvana_lib.plotting import save_figure
 from carvana_lib.prediction import predict_files
+from carvana_lib.run import Run
 from carvana_lib.submission import write_submission
-from carvana_lib.training import Run, fit
+from carvana_lib.training import fit
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import kills
@@ -131,9 +132,40 @@ def test_a_file_is_no_run_folder(carvana, tmp_path):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(CarvanaError, match="is not a run folder"):
         remove_run(tmp_path / "run")
-    with pytest.raises(CarvanaError, match="is not a run folder"):
-        fit(tiny(), carvana, tmp_path / "run", resume=True, progress=False)
+    for out in (tmp_path / "run", tmp_path / "run" / "below"):
+        with pytest.raises(CarvanaError, match="is not a run folder but a file"):
+            fit(tiny(), carvana, out, resume=True, progress=False)
     assert (tmp_path / "run").read_text() == "mine"
+
+
+@posix
+def test_a_run_that_is_being_trained_is_left_alone(carvana, tmp_path, whole, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    before = kills.state(out)
+    call = ["train", "--data", str(carvana), "--out", str(out)]
+    with in_use(out):
+        with pytest.raises(
+            CarvanaError, match=r"cannot train in .*run \(another process is at it\): name another --out"
+        ):
+            fit(tiny(**EVERY_STEP), carvana, out, resume=True, progress=False)
+        with pytest.raises(CarvanaError, match="another process is at it"):
+            remove_run(out)
+        assert main([*call, "--overwrite"]) == 1
+        assert "another process is at it" in capsys.readouterr().err
+    assert kills.state(out) == before
+    remove_run(out)
+    assert not out.exists()
+
+
+def test_a_training_that_never_began_leaves_no_folder_and_none_that_was_there_goes(carvana, tmp_path):
+    out, taken = tmp_path / "new" / "run", tmp_path / "empty"
+    taken.mkdir()
+    for folder in (out, taken):
+        with pytest.raises(CarvanaError, match="batch_size"):
+            fit(tiny(batch_size=7, accumulate=3), carvana, folder, progress=False)
+    assert not out.exists()
+    assert taken.is_dir()
 
 
 def test_speed_and_memory_settings_may_change_on_the_way(carvana, tmp_path, whole, capsys):
@@ -182,7 +214,8 @@ CELL = """
 import sys
 sys.path.insert(0, {tests!r})
 from conftest import tiny
-from carvana_lib.training import Run, fit
+from carvana_lib.run import Run
+from carvana_lib.training import fit
 history = fit(tiny(epochs={epochs}, log_every=1, checkpoint_minutes=0.0), {data!r}, {out!r}, resume=True)
 len(history)
 """

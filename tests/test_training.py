@@ -12,14 +12,16 @@ from conftest import tiny, write_pair
 from PIL import Image
 from safetensors.torch import load_file
 
+from carvana_lib.cache import open_datasets
 from carvana_lib.checkpoint import load_checkpoint, load_model
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import list_pairs
 from carvana_lib.devices import make_accelerator
 from carvana_lib.errors import CarvanaError
 from carvana_lib.evaluation import baselines
+from carvana_lib.run import Run, epoch_order
 from carvana_lib.signals import stop_on_signal
-from carvana_lib.training import Run, epoch_order, fit, open_datasets
+from carvana_lib.training import fit
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -90,7 +92,8 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 from conftest import tiny
 from carvana_lib import training
-from carvana_lib.training import Run, fit
+from carvana_lib.run import Run
+from carvana_lib.training import fit
 
 step = Run.train_step
 def killed_at(self, *arguments):

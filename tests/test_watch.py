@@ -12,7 +12,8 @@ from test_training import assert_same, weights
 from carvana_lib.checkpoint import load_checkpoint
 from carvana_lib.errors import CarvanaError, CarvanaWarning
 from carvana_lib.losses import LOSSES
-from carvana_lib.training import Run, fit
+from carvana_lib.run import Run
+from carvana_lib.training import fit
 from carvana_lib.unet import UNet
 from carvana_lib.watch import check_epoch, check_losses, check_masks, check_settings
 
