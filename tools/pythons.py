@@ -52,7 +52,7 @@ def run(version: str) -> dict[str, object]:
         )
         seconds = time.perf_counter() - began
         print(done.stdout[-3000:], flush=True)
-        python = next(Path(folder, ".venv").glob("*/python*"), sys.executable)
+        python = next(Path(folder, ".venv").glob("[bS]*/python*"), sys.executable)
         what = "import platform, torch, numpy; print(platform.python_version(), torch.__version__, numpy.__version__)"
         versions = subprocess.run([python, "-c", what], capture_output=True, text=True, check=True).stdout.split()
     counts = [int(number) for number in re.findall(r"(\d+) passed", done.stdout)]
