@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from carvana_lib.checkpoint import (
     PRETRAINED,
     best_dice,
+    hold_run,
     load_checkpoint,
     load_model,
     load_pretrained,
@@ -286,6 +287,32 @@ def test_only_run_folders_are_removed(tmp_path):
         with pytest.raises(CarvanaError, match=rf"{re.escape(str(other))} is not a run folder"):
             remove_run(other)
     assert file.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_run_folder_belongs_to_one_training(tmp_path):
+    out = tmp_path / "new" / "run"
+    with hold_run(out):
+        start_run(out, tiny(), step=1)
+        with pytest.raises(CarvanaError, match="another process is at it"), hold_run(out):
+            pass
+        with pytest.raises(CarvanaError, match="another process is at it"):
+            remove_run(out)
+    assert (out / "last.pt").exists()
+    with hold_run(out):
+        pass
+    assert out.exists()
+    for file in (out / "last.pt", out / "last.pt" / "below"):
+        with pytest.raises(CarvanaError, match="is not a run folder but a file"), hold_run(file):
+            pass
+
+
+def test_only_a_folder_made_for_a_run_goes_when_it_stays_empty(tmp_path):
+    (tmp_path / "old").mkdir()
+    for out in (tmp_path / "new", tmp_path / "old"):
+        with hold_run(out):
+            assert out.is_dir()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize("name", ["config.json", "best.safetensors", "last.pt", "metrics.csv"])
