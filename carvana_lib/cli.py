@@ -51,9 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _show_warning(message: Warning, category: type[Warning], *place: typing.Any) -> None:
+def _show_warning(
+    message: Warning,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: typing.TextIO | None = None,
+    line: str | None = None,
+) -> None:
     ours = issubclass(category, CarvanaWarning)
-    sys.stderr.write(f"carvana: {message}\n" if ours else warnings.formatwarning(message, category, *place))
+    text = f"carvana: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from carvana_lib.cli import main
 from carvana_lib.config import TrainConfig
+from carvana_lib.errors import CarvanaWarning
 
 TINY = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--batch-size", "4", "--epochs", "2"]
 TINY += ["--precision", "float32", "--ema-decay", "0.9"]
@@ -218,3 +220,18 @@ def test_submit_writes_a_row_a_photo_and_export_an_onnx_file(trained, carvana, t
         (tmp_path / "net.onnx").unlink(missing_ok=True)
         assert main(["submit", folder, "--weights", str(trained), "--out", str(tmp_path / "none.csv")]) == 1
         assert not (tmp_path / "none.csv").exists()
+
+
+def test_warnings_of_other_libraries_are_shown_and_end_nothing(monkeypatch, carvana, tmp_path, capsys):
+    def warned(*_, **__):
+        warnings.warn("guards may run slower", RuntimeWarning, stacklevel=1)
+        warnings.warn("the loss has not fallen", CarvanaWarning, stacklevel=1)
+        return [{"epoch": 1, "dice": 0.5}]
+
+    monkeypatch.setattr("carvana_lib.training.fit", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["train", "--data", str(carvana), "--out", str(tmp_path / "run")]) == 0
+    err = capsys.readouterr().err
+    assert "RuntimeWarning: guards may run slower" in err
+    assert "carvana: the loss has not fallen\n" in err
