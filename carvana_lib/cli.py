@@ -152,6 +152,7 @@ def run_train(options: argparse.Namespace) -> int:
     if options.resume and not saved.exists():
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     if options.overwrite:
+        # One process removes it; the others wait, or they would find it half gone.
         accelerator = make_accelerator(config)
         if accelerator.is_main_process:
             remove_run(out)

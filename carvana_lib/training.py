@@ -48,9 +48,9 @@ def fit(
         One dict an epoch: epoch, learning_rate, loss, dice, accuracy, iou, seconds, images_per_second.
 
     Raises:
-        CarvanaError: unusable data (before training starts), a run that exists, a loss that is not
-            finite, a disk or memory that is full, a GPU that is gone (the last good checkpoint and
-            weights stay).
+        CarvanaError: unusable data (before training starts), a run that exists, a run folder that another
+            process trains in, a loss that is not finite, a disk or memory that is full, a GPU that is
+            gone (the last good checkpoint and weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
     out = Path(out)

@@ -103,7 +103,7 @@ def test_two_processes_score_like_one_and_write_once(two, carvana):
 def test_two_processes_overwrite_a_run_once(carvana, tmp_path):
     out = tmp_path / "run"
     fit(tiny(), carvana, out, progress=False)
-    settings = ["--preset", "quick", "--size", "48x32", "--base-channels", "4", "--epochs", "1", "--batch-size", "4"]
+    settings = ["--size", "48x32", "--base-channels", "4", "--epochs", "1", "--batch-size", "4"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29593"]
     call = ["-m", "carvana_lib", "train", "--overwrite", "--data", str(carvana), "--out", str(out), *settings]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

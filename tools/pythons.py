@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def run(version: str) -> dict[str, object]:
-    """Versions, tests and notebook cells that passed, all that were skipped or failed, seconds, exit status."""
+    """Versions; tests and notebook cells that passed; how many of both were skipped or failed; seconds; exit status."""
     if not find(version):
         subprocess.run([*UV, "python", "install", "--quiet", version], check=True)
     with tempfile.TemporaryDirectory() as folder:
