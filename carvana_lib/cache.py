@@ -21,7 +21,7 @@ from .data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, list_pa
 from .errors import CarvanaError
 from .files import in_use, is_abandoned
 
-FORMAT = 1
+FORMAT = 2
 _BUILDING = ".building-"
 
 
@@ -74,7 +74,7 @@ def load_arrays(
     if done.is_dir():
         try:
             return _open(done)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             # Cut short or taken away: decoded photos can always be made again.
             shutil.rmtree(done, ignore_errors=True)
     _build(pairs, size, folder, done, progress)
@@ -86,10 +86,19 @@ def _open(done: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
-    """Name of the cache entry: changes when a source file's name, length or time changes."""
+    """Name of the cache entry: changes when a source file's name, length or time changes.
+
+    Raises:
+        CarvanaError: a file is gone, or a link leads nowhere.
+    """
     files = []
     for pair in pairs:
-        photo, mask = pair.photo.stat(), pair.mask.stat()
+        try:
+            photo, mask = pair.photo.stat(), pair.mask.stat()
+        except OSError as error:
+            raise CarvanaError(
+                f"{error.filename} cannot be read ({error.strerror}): `carvana check-data` says what to do"
+            ) from None
         files.append((pair.name, photo.st_size, photo.st_mtime_ns, mask.st_size, mask.st_mtime_ns))
     digest = hashlib.sha256(json.dumps([FORMAT, size, files]).encode()).hexdigest()
     return f"{size[0]}x{size[1]}-{digest[:16]}"
@@ -104,7 +113,7 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Pat
         building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder))
     except OSError as error:
         raise CarvanaError(
-            f"cannot write to {folder} ({error.strerror}): set $CARVANA_CACHE to a folder that can be written"
+            f"cannot write to {folder} ({error.strerror or error}): set $CARVANA_CACHE to a folder that can be written"
         ) from None
     try:
         free = shutil.disk_usage(folder).free
@@ -115,15 +124,15 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Pat
             )
         with in_use(building):
             _decode_all(pairs, size, building, progress)
-        try:
-            os.rename(building, done)
-        except OSError:
-            # Another process built the same entry meanwhile: the two are alike, keep the first.
-            if not done.is_dir():
-                raise
+            try:
+                os.rename(building, done)
+            except OSError:
+                # Another process built the same entry meanwhile: the two are alike, keep the first.
+                if not done.is_dir():
+                    raise
     except OSError as error:
         raise CarvanaError(
-            f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror}): "
+            f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error}): "
             "free some space there, or set $CARVANA_CACHE to another folder"
         ) from None
     finally:

@@ -193,7 +193,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.figure:
         from .plotting import plot_extremes, save_figure
 
-        save_figure(plot_extremes(model, dataset, result, threshold=options.threshold), options.figure)
+        save_figure(plot_extremes(model, dataset, result, threshold=options.threshold, tta=options.tta), options.figure)
         print(f"Best and worst masks: {options.figure}")
     return 0
 

@@ -249,7 +249,14 @@ class CarvanaDataset(Dataset):
         return images[0], masks[0].float() / 255
 
     def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory."""
+        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory.
+
+        Raises:
+            ValueError: no indices.
+        """
+        indices = list(indices)
+        if not indices:
+            raise ValueError("no photos asked for: give at least one index")
         if self._kept is not None:
             chosen = torch.as_tensor(indices, device=self._kept[0].device)
             return self._kept[0][chosen].permute(0, 3, 1, 2), self._kept[1][chosen][:, None]

@@ -141,7 +141,7 @@ def spread_photos(root: Path, photos: Path) -> list[str]:
     other = root / PHOTO_FOLDERS[1]
     if photos == other or not other.is_dir():
         return []
-    alone = sorted(set(file_names(other)) - set(file_names(photos)))
+    alone = sorted({name for name in file_names(other) if not _who_left(name)} - set(file_names(photos)))
     if not alone:
         return []
     return [

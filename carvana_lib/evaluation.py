@@ -70,13 +70,13 @@ class Evaluation:
         return result
 
     def write_rows(self, path: Path) -> None:
-        """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error, counts."""
+        """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank without outlines), counts."""
         table = zip(
             self.names,
             self.dice.tolist(),
             accuracy(self.counts, "none").tolist(),
             iou(self.counts, "none").tolist(),
-            self.boundary_errors.tolist(),
+            self.boundary_errors.tolist() or [""] * len(self.names),
             self.counts.tolist(),
             strict=True,
         )
@@ -113,7 +113,7 @@ def evaluate(
         tta: average with the mirrored photo's prediction.
         batch_size: photos the net sees at once; None chooses what is fast on the device.
         outlines: measure the boundary error too.
-        indices: only these photos, one process's share of them say.
+        indices: only these photos, one process's share of them say; there may be none.
         precision: see `predict_logits`.
     """
     device = next(model.parameters()).device
@@ -171,8 +171,10 @@ def score(
         for future in waiting:
             rows.append(future.result())
             bar.update()
-    names, counts, errors = zip(*rows, strict=True)
-    return Evaluation(list(names), torch.stack(counts), np.array(errors if outlines else []))
+    names, counts, errors = zip(*rows, strict=True) if rows else ((), (), ())
+    # The empty table keeps `stack` going when a process has no photo to score.
+    table = torch.stack([torch.zeros(4, dtype=torch.int64), *counts])[1:]
+    return Evaluation(list(names), table, np.array(errors if outlines else []))
 
 
 def _hand_back_memory() -> None:

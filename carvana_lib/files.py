@@ -87,13 +87,14 @@ def in_use(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
 def is_abandoned(left: Path) -> bool:
     """Whether no process uses a temporary file or folder any more."""
     age = time.time() - left.stat().st_mtime
+    if age <= 1:
+        return False  # about to be locked, perhaps: a lock taken here, even for a moment, would be in the way
     if fcntl is None:
         return age > _STALE_SECONDS
     handle = os.open(left, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A younger one may be about to be locked.
-        return age > 1
+        return True
     except BlockingIOError:
         return False
     except OSError:

@@ -11,13 +11,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .errors import CarvanaError
 
 MOST_PIXELS = 50_000_000
-EXIF_ORIENTATION = 0x0112
+_EXIF_ORIENTATION = 0x0112
 # Pillow knows forty formats; some of them start other programs or have never been looked at closely.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
 
 
 def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
-    """`PIL.Image.open` with its failures in words (CarvanaError); pixels are not decoded yet.
+    """`PIL.Image.open` with its failures in words (CarvanaError); the pixels of a JPEG are not decoded yet.
 
     Args:
         path: photo or mask.
@@ -37,6 +37,8 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
             # Pillow decodes past wrong check sums; `verify` does not, but leaves the image used up.
             image.verify()
             image = _open(path, content)
+            # Its EXIF note may follow the pixels: what is broken has to show here, not while looking for the note.
+            image.load()
         return image
     except CarvanaError:
         raise
@@ -67,10 +69,19 @@ def _words(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
+def orientation(image: Image.Image) -> int:
+    """How the EXIF note of an opened image says to turn it, 2 to 8; 1 (upright) where it says nothing sensible."""
+    try:
+        turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:
+        # Damaged notes make Pillow fail in many ways; viewers show such photos as they are stored.
+        return 1
+    return turn if turn in range(2, 9) else 1
+
+
 def displayed_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
-    turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-    return image.size[::-1] if turned else image.size
+    return image.size[::-1] if orientation(image) >= 5 else image.size
 
 
 def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -81,18 +92,32 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
         size: (width, height) to average down to; None keeps the photo's own.
 
     Raises:
-        CarvanaError: not an image, truncated, or too big to be a photo.
+        CarvanaError: not an image, truncated, too big to be a photo, or of 32-bit greys.
     """
     with open_image(path) as image:
+        deep = image.mode == "F" or (image.mode == "I" and image.format != "PPM")
+        if deep:
+            raise CarvanaError(f"{path} has 32-bit greys, and no rule says which is white: save it as 8-bit PNG")
         try:
             if size is not None:
-                # JPEG decodes at 1/2, 1/4 or 1/8 size for less work; the rest is averaged below.
-                turned = displayed_size(image) != image.size
-                image.draft("RGB", size[::-1] if turned else size)
-            image = _to_rgb(ImageOps.exif_transpose(image))
+                _decode_less(image, size)
+            if orientation(image) != 1:
+                image = ImageOps.exif_transpose(image)
+            image = _to_rgb(image)
         except Exception as error:
             raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
         return np.asarray(image if size is None else resize(image, size))
+
+
+def _decode_less(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let JPEG decode at 1/8, 1/4 or 1/2 of its size, as far as that is still at least `size` (as displayed)."""
+    width, height = size[::-1] if orientation(image) >= 5 else size
+    for scale in (8, 4, 2):
+        # A side that does not divide would be rounded up, and the photo shifted against its mask.
+        exact = image.width % scale == 0 == image.height % scale
+        if exact and image.width // scale >= width and image.height // scale >= height:
+            image.draft("RGB", (image.width // scale, image.height // scale))
+            return
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -103,7 +128,7 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):
         # Pillow would cut 16-bit greys off at 255 instead of scaling them.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("RGB")
@@ -126,7 +151,7 @@ def read_mask(
         content: the file's bytes, if they were read already.
 
     Raises:
-        CarvanaError: not an image, truncated, not two-valued, or not `photo_size`.
+        CarvanaError: not an image, truncated, of more than 8 bits, not two-valued, or not `photo_size`.
     """
     with open_image(path, content) as image:
         if photo_size is not None and image.size != photo_size:
@@ -134,6 +159,9 @@ def read_mask(
             raise CarvanaError(
                 f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
             )
+        if image.mode[0] in "IF":
+            # Cut off at 255, soft 16-bit edges would pass for car.
+            raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
         try:
             # A palette is looked up once, not for each of two million pixels.
             pixels = image if image.mode == "P" else image.convert("L")

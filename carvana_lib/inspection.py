@@ -12,7 +12,7 @@ from PIL import Image
 
 from .data import Pair
 from .errors import CarvanaError
-from .images import EXIF_ORIENTATION, displayed_size, load_pixels, open_image, read_mask
+from .images import displayed_size, load_pixels, open_image, orientation, read_mask
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF"}
 
@@ -25,6 +25,7 @@ class Look:
     photo_digest: bytes | None = None
     mask_digest: bytes | None = None  # of masks that mark something
     size: tuple[int, int] | None = None  # as the photo is displayed
+    turned: bool = False  # by its EXIF note
     quality: str | None = None  # the JPEG's quantisation
 
 
@@ -45,8 +46,8 @@ def _check_photo(pair: Pair, look: Look) -> None:
     look.photo_digest = hashlib.blake2b(content, digest_size=16).digest()
     with open_image(path, content) as image:
         look.faults += _wrong_name(path, image)
-        turn = image.getexif().get(EXIF_ORIENTATION, 1)
-        if turn not in (0, 1):
+        look.turned = (turn := orientation(image)) != 1
+        if look.turned:
             look.faults.append(
                 f"{path} is turned by its EXIF note (orientation {turn}), its mask may not be: save both upright"
             )
@@ -54,7 +55,7 @@ def _check_photo(pair: Pair, look: Look) -> None:
             look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size, look.quality = displayed_size(image), str(getattr(image, "quantization", None))
         # An eighth of the size is enough to find what is damaged, and decodes sooner.
-        image.draft(None, (image.width // 8, image.height // 8))
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         load_pixels(path, image)
         if _is_flat(image):
             look.faults.append(f"{path} has a single colour everywhere: replace or remove it")
@@ -67,8 +68,7 @@ def _check_mask(pair: Pair, look: Look) -> None:
         look.faults += _wrong_name(path, image)
         if getattr(image, "is_animated", False):
             look.faults.append(f"{path} has several frames, only the first is read: save it as one")
-    turned = any("EXIF" in fault for fault in look.faults)
-    mask = read_mask(path, photo_size=None if turned else look.size, content=content)
+    mask = read_mask(path, photo_size=None if look.turned else look.size, content=content)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if not mask.any():
         look.faults.append(f"{path} marks no car: replace it, or remove the pair")
@@ -107,7 +107,7 @@ def _reason(path: Path, error: OSError) -> str:
         return "is a folder with the name of an image: replace it by the file"
     if isinstance(error, PermissionError):
         return f"may not be read: change its permissions (chmod u+r {path})"
-    return f"cannot be read ({error.strerror}): copy it again, and check the disk"
+    return f"cannot be read ({error.strerror or error}): copy it again, and check the disk"
 
 
 def _wrong_name(path: Path, image: Image.Image) -> list[str]:

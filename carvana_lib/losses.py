@@ -52,10 +52,11 @@ def bce_dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy weighted by `boundary_weights`, so that the outline counts most.
 
-    On large photos the weights are found on squares of pixels: exact ones would cost more than the net.
+    On large photos the weights are found on squares of up to 4x4 pixels: exact ones would cost more than the net.
     """
     _check(targets)
-    weights = boundary_weights(targets, square=max(1, round(targets.shape[-2] / 320)))
+    # Larger squares would be wider than sigma, and the weight at the outline would fade.
+    weights = boundary_weights(targets, square=min(4, max(1, round(targets.shape[-2] / 320))))
     return F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
 
 

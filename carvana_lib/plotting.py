@@ -73,18 +73,29 @@ def error_map(photo: np.ndarray, prediction: np.ndarray, target: np.ndarray) -> 
 
 
 def plot_extremes(
-    model: nn.Module, dataset: CarvanaDataset, evaluation: Evaluation, count: int = 3, threshold: float = 0.5
+    model: nn.Module,
+    dataset: CarvanaDataset,
+    evaluation: Evaluation,
+    count: int = 3,
+    threshold: float = 0.5,
+    tta: bool = False,
 ) -> Figure:
-    """The photos with the highest and the lowest Dice: mask above, errors below."""
+    """The photos with the highest and the lowest Dice: mask above, errors below.
+
+    Args:
+        evaluation: of all or some photos of `dataset`, at this `threshold` and `tta`.
+    """
+    index_of = {pair.name: index for index, pair in enumerate(dataset.pairs)}
     order = np.argsort(evaluation.dice)[::-1]
     count = min(count, len(order) // 2 or 1)
     chosen = [*order[:count], *order[len(order) - count :]][: len(order)]
     figure, axes = plt.subplots(2, len(chosen), figsize=(3 * len(chosen), 4.8), squeeze=False, layout="constrained")
-    for column, index in enumerate(chosen):
-        photo, target = read_photo(dataset.pairs[index].photo), dataset.native_mask(index)
-        mask = predict_array(model, photo, dataset.size) > threshold
+    for column, row in enumerate(chosen):
+        name = evaluation.names[row]
+        photo, target = read_photo(dataset.pairs[index_of[name]].photo), dataset.native_mask(index_of[name])
+        mask = predict_array(model, photo, dataset.size, tta) > threshold
         kind = "best" if column < count else "worst"
-        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[index]:.4f}\n{dataset.pairs[index].name}", fontsize=9)
+        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9)
         axes[0, column].imshow(overlay(photo, mask))
         axes[1, column].imshow(error_map(photo, mask, target))
     for axis in axes.flat:
@@ -110,7 +121,7 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
 def picture_grid(
     pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, title: str | None = None, width: float = 9
 ) -> Figure:
-    """Pictures side by side without axes: each uint8 (H, W, 3), or (H, W) shown in greys.
+    """Pictures side by side without axes: each uint8 (H, W, 3), or (H, W) in greys: bool, uint8, or float in [0, 1].
 
     Args:
         titles: one a picture.
@@ -131,7 +142,9 @@ def picture_grid(
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):
-        axis.imshow(picture, cmap="gray" if picture.ndim == 2 else None)
+        # Without its ends, an even grey would be stretched to black.
+        white = 255 if picture.dtype == np.uint8 else 1
+        axis.imshow(picture, **({"cmap": "gray", "vmin": 0, "vmax": white} if picture.ndim == 2 else {}))
         axis.set_title(name, fontsize=9)
     if title:
         figure.suptitle(title)

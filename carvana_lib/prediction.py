@@ -14,7 +14,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .config import TrainConfig
-from .data import PHOTO_SUFFIXES
+from .data import PHOTO_SUFFIXES, file_names
 from .devices import autocast
 from .errors import CarvanaError
 from .files import write_atomically
@@ -126,12 +126,14 @@ def predict_folder(
     """File name and mask, bool (height, width), of each photo in `folder`, by name, with a progress bar.
 
     Raises:
-        CarvanaError: no such folder, no photos in it, or one that cannot be read.
+        CarvanaError: at the first step, for no such folder or no photos in it; later, for a photo that
+            cannot be read.
     """
     logit(threshold)
     if not folder.is_dir():
         raise CarvanaError(f"no folder {folder}: check the path")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.name[0] != ".")
+    names = [name for name in file_names(folder) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
+    photos = [folder / name for name in sorted(names)]
     if not photos:
         raise CarvanaError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}): name the folder they lie in")
     for photo in tqdm(photos, "Predicting", unit="photo"):
@@ -147,8 +149,9 @@ def predict_files(
         The masks' paths.
 
     Raises:
-        CarvanaError: a photo cannot be read, or two photos would write the same file; nothing is
-            written for any photo then.
+        CarvanaError: a photo cannot be read, two photos would write the same file, or one of the files
+            would replace a photo: nothing is written for any photo then. Or a file cannot be written: the
+            files of the photos before it stay.
     """
     from .plotting import overlay
 
@@ -157,15 +160,17 @@ def predict_files(
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise CarvanaError(f"two photos are named {twice}: predict them one at a time into different folders")
+    masks = [out / f"{stem}_mask.png" for stem in stems]
+    overlays = [out / f"{stem}_overlay.jpg" for stem in stems]
+    given = {photo.resolve() for photo in photos}
+    if hit := next((path for path in masks + overlays if path.resolve() in given), None):
+        raise CarvanaError(f"{hit} is one of the photos and would be replaced: name another folder for the masks")
     for photo in photos:
         read_photo(photo, config.size)
-    masks = []
-    for photo in photos:
+    for photo, mask_path, overlay_path in zip(photos, masks, overlays, strict=True):
         pixels = read_photo(photo)
         mask = predict_array(model, pixels, config.size, tta) > threshold
-        path = out / f"{photo.stem}_mask.png"
-        write_atomically(path, lambda t, m=mask: Image.fromarray(m.astype(np.uint8) * 255).save(t, "PNG"))
+        write_atomically(mask_path, lambda t, m=mask: Image.fromarray(m.astype(np.uint8) * 255).save(t, "PNG"))
         picture = Image.fromarray(overlay(pixels, mask))
-        write_atomically(out / f"{photo.stem}_overlay.jpg", lambda t, p=picture: p.save(t, "JPEG", quality=90))
-        masks.append(path)
+        write_atomically(overlay_path, lambda t, p=picture: p.save(t, "JPEG", quality=90))
     return masks

@@ -85,11 +85,15 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
         CarvanaError: no such file, other columns, a photo twice, a row that is not a mask, or more masks
             than a usual memory holds.
     """
+    # A ragged mask takes more characters than the csv module reads; at worst, a run for every second pixel.
+    usual_limit = csv.field_size_limit(max(131_072, 10 * height * width))
     try:
         with open(path, newline="") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CarvanaError(f"{path} cannot be read as CSV ({error}): check the path") from None
+    finally:
+        csv.field_size_limit(usual_limit)
     if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != 2 for row in rows):
         raise CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
     if len(rows) * height * width > MOST_PIXELS:

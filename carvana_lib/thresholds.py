@@ -68,9 +68,8 @@ def threshold_index(threshold: float) -> int:
 
 def to_levels(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities float32 in [0, 1] as uint16 levels 0..BINS: `level > k` exactly where `probability > k / BINS`."""
-    # Rounding up puts k / BINS itself onto level k. First to four places of a level, since in
-    # float32 k / BINS * BINS can come out just above k.
-    return np.ceil(np.round(probabilities.astype(np.float64) * BINS, 4)).astype(np.uint16)
+    # The comparisons themselves: in float32, k / BINS * BINS can come out just above k.
+    return np.searchsorted((np.arange(BINS + 1) / BINS).astype(np.float32), probabilities).astype(np.uint16)
 
 
 def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -84,3 +84,32 @@ def test_a_file_of_another_time_is_another_entry(broken, kind):
     assert cache.cache_key(pairs, SIZE) == before
     os.utime(getattr(pairs[1], kind), (1, 1))
     assert cache.cache_key(pairs, SIZE) != before
+
+
+def test_an_empty_cache_file_is_made_again(broken, tmp_path):
+    pairs, folder = list_pairs(broken), tmp_path / "cache"
+    whole = load_arrays(pairs, SIZE, folder, progress=False)[1].copy()
+    (folder / cache.cache_key(pairs, SIZE) / "masks.npy").write_bytes(b"")
+    assert (load_arrays(pairs, SIZE, folder, progress=False)[1] == whole).all()
+
+
+def test_a_file_that_vanished_is_named(broken, tmp_path):
+    pairs = list_pairs(broken)
+    pairs[1].mask.unlink()
+    with pytest.raises(CarvanaError, match=rf"{pairs[1].mask.name} cannot be read .*check-data"):
+        load_arrays(pairs, SIZE, tmp_path / "cache", progress=False)
+
+
+def test_a_build_is_never_taken_for_abandoned(broken, tmp_path, monkeypatch):
+    folder, seen = tmp_path / "cache", []
+    rename = os.rename
+
+    def look_then_rename(building, done):
+        os.utime(building, (0, 0))
+        cache._remove_stale(folder)
+        seen.append(building.is_dir())
+        rename(building, done)
+
+    monkeypatch.setattr(os, "rename", look_then_rename)
+    load_arrays(list_pairs(broken), SIZE, folder, progress=False)
+    assert seen == [True]

@@ -1,7 +1,9 @@
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from conftest import CARS, VIEWS, car_name, draw, write_pair
+from conftest import CARS, SIZE, VIEWS, car_name, draw, write_pair
 from PIL import Image
 
 from carvana_lib.cache import cached_dataset
@@ -235,3 +237,69 @@ def test_kept_photos_are_the_cached_ones(carvana, tmp_path):
 def test_further_faults_are_counted():
     assert several(["one"]) == "one"
     assert several(["one", "two", "three"]) == "one (and 2 more faults: `carvana check-data` lists them)"
+
+
+def test_a_reduced_jpeg_lies_where_its_mask_lies(tmp_path):
+    # 1918 is not a whole number of eights or fours: decoded at 480 pixels, the photo would be moved.
+    Image.fromarray(np.uint8(255 * (np.arange(1918) < 959))).resize((1918, 1280)).save(
+        tmp_path / "half.jpg", quality=95
+    )
+    read = read_photo(tmp_path / "half.jpg", (240, 160))[80, :, 0] / 255
+    exact = np.asarray(Image.open(tmp_path / "half.jpg").resize((240, 160), Image.Resampling.BOX))[80] / 255
+    assert abs(read.sum() - exact.sum()) < 0.05
+    wide = np.arange(240)
+    assert abs((read * wide).sum() - (exact * wide).sum()) / 240 < 0.05
+
+
+_IN_WORDS = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0six\0\0\0\0\0"
+_OF_NINE = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("note", [b"Exif\0\0garbagegarbage", _IN_WORDS, _OF_NINE])
+def test_an_exif_note_that_makes_no_sense_turns_nothing(tmp_path, note):
+    photo, mask = draw(10, 1)
+    name = write_pair(tmp_path, 10, 1)
+    photo.save(tmp_path / "train" / f"{name}.jpg", exif=note, quality=95)
+    pair = list_pairs(tmp_path)[0]
+    assert np.abs(read_photo(pair.photo).astype(float) - np.asarray(photo)).mean() < 8
+    assert CarvanaDataset([pair], SIZE)[0][0].shape == (3, 64, 96)
+    assert (read_mask(pair.mask) == mask).all()
+
+
+def test_a_photo_broken_after_its_header_is_damaged(tmp_path):
+    name = write_pair(tmp_path, 10, 1)
+    path = tmp_path / "train" / f"{name}.jpg"
+    draw(10, 1)[0].save(path, "PNG")
+    content = path.read_bytes()
+    start = content.index(b"IDAT") + 4
+    broken = content[:start] + bytes(len(content) - start - 16) + content[-16:]
+    checksum = zlib.crc32(broken[start - 4 : -16]).to_bytes(4, "big")
+    path.write_bytes(broken[:-16] + checksum + content[-12:])
+    with pytest.raises(CarvanaError, match=rf"{name}\.jpg (is damaged|cannot be read)"):
+        CarvanaDataset(list_pairs(tmp_path), SIZE)[0]
+
+
+def test_greys_of_more_than_8_bits(tmp_path):
+    greys = np.asarray(draw(3, 1)[0].convert("L"))
+    header = b"P5 %d %d 65535\n" % SIZE
+    (tmp_path / "photo.pgm").write_bytes(header + (greys.astype(">u2") * 257).tobytes())
+    assert np.abs(read_photo(tmp_path / "photo.pgm")[..., 0].astype(int) - greys).max() <= 1
+    for kind in (np.int32, np.float32):
+        Image.fromarray(greys.astype(kind)).save(tmp_path / "photo.tiff")
+        with pytest.raises(CarvanaError, match=r"photo\.tiff has 32-bit greys.*save it as 8-bit"):
+            read_photo(tmp_path / "photo.tiff")
+    # Its soft edge would be cut off at 255 and all of it taken for car.
+    Image.fromarray(np.array([[0, 300, 40_000, 65_535]], np.uint16)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"mask\.png has more than 8 bits a pixel: threshold it"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_batches_of_any_kind_of_indices(carvana, tmp_path, cached):
+    pairs = list_pairs(carvana)
+    dataset = cached_dataset(pairs, (48, 32), tmp_path, progress=False) if cached else CarvanaDataset(pairs, (48, 32))
+    expected = dataset.batch([3, 5])[0]
+    for indices in ((3, 5), range(3, 6, 2), np.array([3, 5]), torch.tensor([3, 5])):
+        assert torch.equal(dataset.batch(indices)[0], expected)
+    with pytest.raises(ValueError, match="no photos asked for"):
+        dataset.batch([])

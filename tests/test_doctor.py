@@ -417,3 +417,22 @@ def test_a_picture_too_big_is_refused(broken):
     Image.new("1", (10_000, 10_000)).save(content, "PNG")
     photo(broken).write_bytes(content.getvalue())
     assert "has 100 megapixels, more than 50" in check_data(broken, progress=False)[1][0]
+
+
+def test_damage_that_once_ended_the_doctor(broken):
+    save_photo(broken, lambda image: image.resize((WIDTH, 5)))
+    assert any("other photos of its car" in fault for fault in check_data(broken, progress=False)[1])
+    save_photo(broken, lambda image: image, exif=b"Exif\0\0garbagegarbage")
+    assert check_data(broken, progress=False)[1] == []
+
+
+def test_a_folder_named_exif_hides_no_wrong_size(broken, tmp_path):
+    root = broken.rename(tmp_path / "EXIF photos")
+    save_mask(root, lambda values: values[:-2])
+    assert any("but its photo is" in fault for fault in check_data(root, progress=False)[1])
+
+
+def test_what_systems_leave_is_no_photo_that_lies_alone(broken):
+    shutil.copytree(broken / "train", broken / "train_hq")
+    new(broken / "train_hq" / ".DS_Store")
+    assert not any("only that folder is read" in fault for fault in check_data(broken, progress=False)[1])

@@ -1,18 +1,21 @@
 import csv
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from conftest import VIEWS, draw
 from torch import nn
 
+from carvana_lib import plotting
 from carvana_lib.cache import cached_dataset
 from carvana_lib.checkpoint import load_model
 from carvana_lib.data import CarvanaDataset, list_pairs
 from carvana_lib.errors import CarvanaError
 from carvana_lib.evaluation import Evaluation, baselines, evaluate, table, write_json
-from carvana_lib.prediction import predict_logits
+from carvana_lib.images import read_photo
+from carvana_lib.prediction import predict_array, predict_logits
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +179,40 @@ def test_report_and_files(model_and_data, tmp_path):
     assert [row["name"] for row in read] == [pair.name for pair in dataset.pairs]
     assert [float(row["dice"]) for row in read] == result.dice.tolist()
     assert sum(int(row["tp"]) + int(row["fp"]) + int(row["fn"]) + int(row["tn"]) for row in read) == 32 * 64 * 96
+
+
+def test_rows_without_outlines_leave_the_column_blank(model_and_data, tmp_path):
+    model, dataset = model_and_data
+    result = evaluate(model, dataset, outlines=False, indices=[2, 0], progress=False)
+    result.write_rows(tmp_path / "scores.csv")
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [dataset.pairs[2].name, dataset.pairs[0].name]
+    assert [row["boundary_error_px"] for row in rows] == ["", ""]
+    assert float(rows[0]["dice"]) == result.dice[0]
+
+
+def test_a_share_of_no_photos_is_empty(model_and_data):
+    nothing = evaluate(*model_and_data, indices=[], progress=False)
+    assert (nothing.names, nothing.counts.shape, len(nothing.boundary_errors)) == ([], (0, 4), 0)
+
+
+def test_the_extremes_shown_are_those_scored(model_and_data, monkeypatch):
+    model, dataset = model_and_data
+    result = evaluate(model, dataset, tta=True, indices=[9, 4, 7], progress=False)
+    asked = []
+
+    def predict(model, photo, size, tta):
+        asked.append(tta)
+        return predict_array(model, photo, size, tta)
+
+    monkeypatch.setattr(plotting, "predict_array", predict)
+    figure = plotting.plot_extremes(model, dataset, result, count=1, tta=True)
+    best, worst = np.argmax(result.dice), np.argmin(result.dice)
+    for axis, row in zip(figure.axes[:2], (best, worst), strict=True):
+        assert axis.get_title().endswith(result.names[row])
+        photo = read_photo(dataset.pairs[[9, 4, 7][row]].photo)
+        mask = predict_array(model, photo, dataset.size, True) > 0.5
+        assert (axis.images[0].get_array() == plotting.overlay(photo, mask)).all()
+    plt.close(figure)
+    assert asked == [True, True]

@@ -233,3 +233,16 @@ def test_the_loss_of_a_photo_640_pixels_high_takes_weights_of_squares_of_2():
     weights = boundary_weights(targets, square=2)
     expected = F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
     assert boundary_loss(logits, targets) == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("height", [320, 640, 1280, 2560, 5120])
+def test_the_outline_counts_most_on_photos_of_any_size(height):
+    targets = torch.zeros(1, 1, height, 64)
+    targets[..., height // 2 :, :] = 1
+    loss = []
+    # Four wrong rows, right beside the outline and far from it.
+    for start in (height // 2 - 4, height // 4):
+        logits = 10 * (2 * targets - 1)
+        logits[..., start : start + 4, :] *= -1
+        loss.append(boundary_loss(logits, targets).item())
+    assert loss[0] > 4 * loss[1]

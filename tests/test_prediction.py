@@ -191,3 +191,23 @@ def test_figures_and_tables_are_displayed_with_text(monkeypatch):
     assert data
     assert table.data == "| name | Dice |\n| :-- | --: |\n| net | 0.5 |"
     assert not plt.fignum_exists(figure.number)
+
+
+def test_no_photo_is_replaced_by_a_result(model_and_config, tmp_path):
+    model, config = model_and_config
+    for name in ("a.png", "a_mask.png", "b_overlay.jpg", "b.png"):
+        draw(4, 1)[0].save(tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for names in (["a.png", "a_mask.png"], ["b_overlay.jpg", "b.png"]):
+        with pytest.raises(CarvanaError, match="is one of the photos and would be replaced: name another folder"):
+            predict_files(model, config, [tmp_path / name for name in names], tmp_path / "sub" / "..")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(predict_files(model, config, [tmp_path / "a.png", tmp_path / "a_mask.png"], tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("white", [np.uint8(255), np.float32(1), np.bool_(True)])
+def test_an_even_picture_keeps_its_grey(white):
+    figure = picture_grid([np.full((4, 6), white), np.zeros((4, 6), white.dtype)], ["all car", "no car"])
+    shown = [axis.images[0] for axis in figure.axes[:2]]
+    plt.close(figure)
+    assert [image.to_rgba(image.get_array())[0, 0, 0] for image in shown] == [1, 0]

@@ -85,3 +85,13 @@ def test_files_that_are_no_submission_are_refused(tmp_path, text, message):
         read_submission(path, 2, 2)
     with pytest.raises(CarvanaError, match="cannot be read"):
         read_submission(tmp_path / "none.csv", 2, 2)
+
+
+def test_a_mask_of_very_many_runs_is_read_again(tmp_path):
+    mask = np.indices((200, 400)).sum(0) % 2 == 0
+    text = rle_encode(mask)
+    assert len(text) > 131_072
+    write_submission(tmp_path / "ragged.csv", [("a_01.jpg", mask)])
+    limit = csv.field_size_limit()
+    assert (read_submission(tmp_path / "ragged.csv", 200, 400)["a_01.jpg"] == mask).all()
+    assert csv.field_size_limit() == limit

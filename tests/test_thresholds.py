@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from carvana_lib.metrics import accuracy, confusion, dice, iou
-from carvana_lib.thresholds import BINS, Histograms, histogram
+from carvana_lib.thresholds import BINS, Histograms, histogram, to_levels
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,12 @@ def test_a_threshold_outside_0_and_1_is_refused(histograms):
     for threshold in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="not a probability"):
             histograms.counts(threshold)
+
+
+def test_levels_compare_as_float32_does_everywhere():
+    thresholds = (np.arange(BINS + 1) / BINS).astype(np.float32)
+    near = [np.nextafter(thresholds, np.float32(end)) for end in (0, 1)]
+    tiny = np.array([1e-45, 1e-30, 4e-8], np.float32)
+    probabilities = np.concatenate([thresholds, *near, tiny])
+    for k in (0, 1, 2, 3, 137, 500, 999, BINS):
+        assert ((to_levels(probabilities) > k) == (probabilities > thresholds[k])).all()
