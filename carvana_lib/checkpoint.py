@@ -87,8 +87,11 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
     if "sha256" in metadata and metadata["sha256"] != _sum(tensors):
         raise CarvanaError(f"{path} is damaged (its weights have another sum): train again or get the file again")
     config = TrainConfig.from_json(metadata["config"], path)
-    model = config.build_model()
     try:
+        # First without memory: a config that lies may ask for any amount of it.
+        with torch.device("meta"):
+            config.build_model().load_state_dict(tensors, assign=True)
+        model = config.build_model()
         model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
@@ -249,12 +252,60 @@ def hold_run(out: Path) -> Iterator[None]:
 
 def remove_run(out: Path) -> None:
     """Delete a run folder, and only a run folder that no process trains in."""
-    _remove_abandoned(out)
-    if out.exists():
-        if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
-            raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
+    out = out.resolve()
+    if _is_run(out):
         with hold_run(out):
             shutil.rmtree(out)
+
+
+@contextmanager
+def replaced_run(out: Path) -> Iterator[None]:
+    """Put the run folder `out` aside, as `<out>.replaced`, for a new run in its place.
+
+    It is deleted at the end, or comes back should the new run fail before it has anything to keep.
+
+    Raises:
+        CarvanaError: as `hold_run`, or `out` is no run folder.
+    """
+    out = out.resolve()
+    aside = out.with_name(f"{out.name}.replaced")
+    with hold_run(out):
+        if aside.exists() and not _has_results(out):
+            # An overwriting run was killed before it had anything.
+            shutil.rmtree(out)
+            aside.rename(out)
+        if not _is_run(out) or not any(out.iterdir()):
+            aside = None
+        else:
+            shutil.rmtree(aside, ignore_errors=True)
+            out.rename(aside)
+    if aside is None:
+        yield
+        return
+    # Where `out` was a link, its target has to be there.
+    out.mkdir()
+    try:
+        yield
+    finally:
+        if _has_results(out):
+            shutil.rmtree(aside)
+        else:
+            shutil.rmtree(out, ignore_errors=True)
+            aside.rename(out)
+
+
+def _is_run(out: Path) -> bool:
+    """Whether there is a run in `out`. Raises CarvanaError for a folder or file that is something else."""
+    _remove_abandoned(out)
+    if not out.exists():
+        return False
+    if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
+        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
+    return True
+
+
+def _has_results(out: Path) -> bool:
+    return any((out / name).exists() for name in (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_WEIGHTS))
 
 
 def _remove_abandoned(out: Path) -> None:

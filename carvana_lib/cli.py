@@ -6,22 +6,22 @@ Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped with Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 import typing
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from .arguments import OneLineParser, count, folds, new_file, new_picture, probability, size
 from .config import PRESETS, TrainConfig, preset
 from .errors import CarvanaError, CarvanaWarning
 
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse, but a wrong call is answered in one line."""
-
-    def error(self, message: str) -> typing.NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+if typing.TYPE_CHECKING:
+    from .unet import UNet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\ncarvana: {stop or 'stopped'}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader of the output went away, as `head` does: nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if options.debug:
             raise
@@ -78,11 +82,11 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument(
         "--weights",
         type=Path,
-        default="small",
-        help=".safetensors file, run folder, or the name of weights that come along (default: small)",
+        help=".safetensors file, run folder, or the name of weights that come along (default: small, which does)",
     )
-    weights.add_argument("--threshold", type=_probability, default=0.5, help="probability above which a pixel is car")
-    weights.add_argument("--tta", action="store_true", help="average with the mirrored photo")
+    masks = OneLineParser(add_help=False, parents=[weights])
+    masks.add_argument("--threshold", type=probability, default=0.5, help="probability above which a pixel is car")
+    masks.add_argument("--tta", action="store_true", help="average with the mirrored photo")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = commands.add_parser(
@@ -98,27 +102,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(command=run_train, data=None, debug=False, parser=train)
 
-    evaluate = commands.add_parser("evaluate", parents=[shared, data, weights], help="score weights on held-out cars")
+    evaluate = commands.add_parser("evaluate", parents=[shared, data, masks], help="score weights on held-out cars")
     evaluate.add_argument(
-        "--fold", type=_folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
+        "--fold", type=folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
     )
-    evaluate.add_argument("--batch-size", type=_count, help="changes speed, not scores")
-    evaluate.add_argument("--json", type=Path, help="write the scores here, and a CSV row a photo beside it")
-    evaluate.add_argument("--figure", type=Path, help="write a picture of the best and worst masks here")
-    evaluate.set_defaults(command=run_evaluate)
+    evaluate.add_argument("--batch-size", type=count, help="changes speed, not scores")
+    evaluate.add_argument("--json", type=new_file, help="write the scores here, and a CSV row a photo beside it")
+    evaluate.add_argument("--figure", type=new_picture, help="write a picture of the best and worst masks here")
+    evaluate.set_defaults(command=run_evaluate, parser=evaluate)
 
-    predict = commands.add_parser("predict", parents=[shared, weights], help="masks for photos")
+    predict = commands.add_parser("predict", parents=[shared, masks], help="masks for photos")
     predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
     predict.set_defaults(command=run_predict)
 
-    submit = commands.add_parser("submit", parents=[shared, weights], help="Kaggle's submission file for a folder")
+    submit = commands.add_parser("submit", parents=[shared, masks], help="Kaggle's submission file for a folder")
     submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, Kaggle's test/ say")
-    submit.add_argument("--out", type=Path, required=True, help="the CSV file to write")
+    submit.add_argument("--out", type=new_file, required=True, help="the CSV file to write")
     submit.set_defaults(command=run_submit)
 
     export = commands.add_parser("export", parents=[shared, weights], help="the net as an ONNX file")
-    export.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
+    export.add_argument("--out", type=new_file, required=True, help="the .onnx file to write")
     export.set_defaults(command=run_export)
 
     load = commands.add_parser("download", parents=[shared], help="get Kaggle's photos and masks, and unpack them")
@@ -134,7 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    from .checkpoint import remove_run
+    from .checkpoint import replaced_run
     from .data import find_data
     from .devices import make_accelerator
     from .training import fit
@@ -148,30 +152,42 @@ def run_train(options: argparse.Namespace) -> int:
         config = replace(start, **given)
     except CarvanaError as error:
         options.parser.error(str(error))
+    if options.overwrite and config.start and Path(config.start).resolve().is_relative_to(out.resolve()):
+        options.parser.error(f"--start {config.start} lies in {out}, which --overwrite replaces: name another --out")
     root = find_data(options.data)
     if options.resume and not saved.exists():
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
-    if options.overwrite:
-        # One process removes it; the others wait, or they would find it half gone.
-        accelerator = make_accelerator(config)
-        if accelerator.is_main_process:
-            remove_run(out)
+    accelerator = make_accelerator(config)
+    with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():
+        # The others wait, or they would find the old run half gone.
         accelerator.wait_for_everyone()
-    history = fit(config, root, out, resume=options.resume)
+        history = fit(config, root, out, resume=options.resume)
+    # Left to the interpreter's exit, gloo's threads now and then abort it.
+    accelerator.end_training()
     best = max(history, key=lambda row: row["dice"])
     print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")
-    print(f"Next: carvana evaluate --weights {out} --data {root}")
+    print(f"Next: carvana evaluate --weights {shlex.quote(str(out))} --data {shlex.quote(str(root))}")
     return 0
+
+
+def _load(options: argparse.Namespace) -> tuple[UNet, TrainConfig]:
+    """The net of --weights, on the best device."""
+    from .checkpoint import load_model, load_pretrained
+    from .devices import best_device
+
+    # Not load_model("small"), which would take a folder of that name that happens to lie here.
+    return load_model(options.weights, best_device()) if options.weights else load_pretrained(device=best_device())
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     from .cache import cached_dataset
-    from .checkpoint import load_model
     from .data import TRAINING_FOLDS, find_data, list_pairs
-    from .devices import best_device
     from .evaluation import baselines, evaluate, table, write_json
 
-    model, config = load_model(options.weights, best_device())
+    rows_file = options.json and options.json.with_name(options.json.name.removesuffix(".json") + ".csv")
+    if options.figure and options.figure in (options.json, rows_file):
+        options.parser.error(f"--json and --figure would both write {options.figure}")
+    model, config = _load(options)
     root = find_data(options.data)
     dataset = cached_dataset(list_pairs(root, options.fold), config.size)
     training = [pair for pair in list_pairs(root) if pair.fold in TRAINING_FOLDS]
@@ -181,15 +197,15 @@ def run_evaluate(options: argparse.Namespace) -> int:
     print(table(summary, rows))
     if options.json:
         settings = {
-            "weights": str(options.weights),
+            "weights": str(options.weights or "small"),
             "fold": list(options.fold),
             "threshold": options.threshold,
             "tta": options.tta,
             "size": config.size,
         }
         write_json(options.json, {**summary, **settings, "baselines": rows})
-        result.write_rows(options.json.with_suffix(".csv"))
-        print(f"Scores: {options.json}; a row a photo: {options.json.with_suffix('.csv')}")
+        result.write_rows(rows_file)
+        print(f"Scores: {options.json}; a row a photo: {rows_file}")
     if options.figure:
         from .plotting import plot_extremes, save_figure
 
@@ -199,33 +215,28 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    from .checkpoint import load_model
-    from .devices import best_device
     from .prediction import predict_files
 
-    model, config = load_model(options.weights, best_device())
+    model, config = _load(options)
     for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
         print(mask)
     return 0
 
 
 def run_submit(options: argparse.Namespace) -> int:
-    from .checkpoint import load_model
-    from .devices import best_device
     from .prediction import predict_folder
     from .submission import write_submission
 
-    model, config = load_model(options.weights, best_device())
+    model, config = _load(options)
     masks = predict_folder(model, config, options.folder, options.threshold, options.tta)
     print(f"{options.out}: {write_submission(options.out, masks)} photos")
     return 0
 
 
 def run_export(options: argparse.Namespace) -> int:
-    from .checkpoint import load_model
     from .export import export_onnx
 
-    model, config = load_model(options.weights)
+    model, config = _load(options)
     path = export_onnx(model, config.size, options.out)
     width, height = config.size
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; photos N x 3 x {height} x {width} in 0..1 -> probabilities")
@@ -239,7 +250,7 @@ def run_download(options: argparse.Namespace) -> int:
         print(f"{options.folder} is complete")
     else:
         print(f"{options.folder} is there already: nothing to download")
-    print(f"Next: carvana check-data {options.folder}")
+    print(f"Next: carvana check-data {shlex.quote(str(options.folder))}")
     return 0
 
 
@@ -261,40 +272,8 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction)
         elif kind == tuple[int, int]:
-            group.add_argument(flag, type=_size, metavar="WxH")
+            group.add_argument(flag, type=size, metavar="WxH")
         elif kind in (int, float):
             group.add_argument(flag, type=kind, metavar="N")
         else:
             group.add_argument(flag, type=lambda text: None if text == "none" else text, metavar="NAME")
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 240x160")
-    return int(width), int(height)
-
-
-def _folds(text: str) -> tuple[int, ...]:
-    if text == "all":
-        return tuple(range(10))
-    folds = text.split(",")
-    if not set(folds) <= set("0123456789"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fold from 0 to 9, several such as 0,1, or all")
-    return tuple(sorted(int(fold) for fold in set(folds)))
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return value

@@ -21,6 +21,7 @@ _CHOICES = {
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
 _AT_LEAST_ONE = ("base_channels", "depth", "patch", "epochs", "batch_size", "accumulate", "log_every")
+_AT_MOST = {"base_channels": 1024, "depth": 8, "patch": 16, "seed": 2**31 - 1, "rotate": 180.0}
 _SHARES = ("flip", "scale", "shift", "warped", "colour", "ema_decay")
 
 
@@ -74,6 +75,9 @@ class TrainConfig:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise CarvanaError(f"{name}={getattr(self, name)} must be at least 1")
+        for name, most in _AT_MOST.items():
+            if getattr(self, name) > most:
+                raise CarvanaError(f"{name}={getattr(self, name)} must be at most {most}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise CarvanaError(f"{name}={getattr(self, name)} must be from 0 to 1")
@@ -81,7 +85,7 @@ class TrainConfig:
             raise CarvanaError(f"size={self.size} must be at least 8x8 pixels")
         if not 0 < self.learning_rate < 10:
             raise CarvanaError(f"learning_rate={self.learning_rate} must be above 0 and under 10")
-        for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate"):
+        for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate", "seed"):
             # Written so that nan is refused too.
             if not getattr(self, name) >= 0:
                 raise CarvanaError(f"{name}={getattr(self, name)} must not be negative")

@@ -70,7 +70,7 @@ class Evaluation:
         return result
 
     def write_rows(self, path: Path) -> None:
-        """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank without outlines), counts."""
+        """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts."""
         table = zip(
             self.names,
             self.dice.tolist(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Pa
             f"ONNX export needs one more package ({error.name}): pip install 'carvana-unet[onnx]'"
         ) from None
     width, height = size
+    # A copy, as exporting needs evaluation mode and float32, and the caller's net is the caller's.
+    model = copy.deepcopy(model).float().eval()
     example = torch.zeros(2, 3, height, width, device=next(model.parameters()).device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

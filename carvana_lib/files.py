@@ -36,19 +36,27 @@ def write_atomically(
 
     Raises:
         CarvanaError: the file cannot be written (disk full, no permission, another process writes
-            it now). The old one stays.
+            it now), or `path` is a folder, a device or a pipe. The old one stays.
     """
-    temporary = temporary_file(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise CarvanaError(f"cannot write {path}: it is there, and no file; name another place")
+        # A link keeps leading to its file, which gets the new content.
+        target = path.resolve()
+        temporary = temporary_file(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with in_use(temporary, os.O_RDWR | os.O_CREAT):
             try:
+                temporary.touch()
+                mode = temporary.stat().st_mode
                 write(temporary)
+                # Some writers make a file of their own, which nobody else may read.
+                temporary.chmod(mode)
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
-                if keep is not None and path.exists():
-                    os.replace(path, keep)
-                os.replace(temporary, path)
+                if keep is not None and target.exists():
+                    os.replace(target, keep)
+                os.replace(temporary, target)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise

@@ -44,6 +44,8 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
         raise
     except FileNotFoundError:
         raise CarvanaError(f"no file {path}: check the path") from None
+    except IsADirectoryError:
+        raise CarvanaError(f"{path} is a folder: name the photos in it ({path}/*.jpg)") from None
     except UnidentifiedImageError:
         raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
     except Image.DecompressionBombError:

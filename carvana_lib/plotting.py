@@ -170,6 +170,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` as PNG and close it. Raises CarvanaError if the file cannot be written."""
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
+    """Write `figure` in the format of the file's ending and close it. Raises CarvanaError if that cannot be done."""
+    write_atomically(
+        path, lambda temporary: figure.savefig(temporary, dpi=110, format=path.suffix[1:].lower() or "png")
+    )
     plt.close(figure)

@@ -67,7 +67,7 @@ def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int
 
     def write(temporary: Path) -> None:
         nonlocal rows
-        with open(temporary, "w", newline="") as file:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for name, mask in masks:
@@ -88,7 +88,7 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
     # A ragged mask takes more characters than the csv module reads; at worst, a run for every second pixel.
     usual_limit = csv.field_size_limit(max(131_072, 10 * height * width))
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CarvanaError(f"{path} cannot be read as CSV ({error}): check the path") from None

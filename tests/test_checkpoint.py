@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import time
 import warnings
 import zipfile
@@ -22,6 +23,7 @@ from carvana_lib.checkpoint import (
     load_pretrained,
     prepare_run,
     remove_run,
+    replaced_run,
     save_checkpoint,
     save_weights,
     start_weights,
@@ -325,3 +327,55 @@ def test_what_a_killed_training_left_half_written_is_in_nobodys_way(tmp_path, na
     os.utime(left, (time.time() - 60,) * 2)
     assert use(out) is None
     assert not left.exists()
+
+
+def test_a_replaced_run_comes_back_unless_the_new_one_has_something(tmp_path):
+    out, link = tmp_path / "run", tmp_path / "link"
+    start_run(out, tiny(), step=1)
+    link.symlink_to(out)
+
+    def train(place, step):
+        with replaced_run(place):
+            assert list(place.iterdir()) == []
+            (place / "config.json").touch()
+            if step:
+                start_run(place, tiny(), step=step)
+            raise CarvanaError("no photos")
+
+    for place in (out, link):
+        with pytest.raises(CarvanaError, match="no photos"):
+            train(place, None)
+        assert load_checkpoint(out)["step"] == 1
+    with pytest.raises(CarvanaError, match="no photos"):
+        train(link, 2)
+    assert load_checkpoint(out)["step"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
+    with replaced_run(tmp_path / "new"):
+        start_run(tmp_path / "new", tiny(), step=3)
+    assert load_checkpoint(tmp_path / "new")["step"] == 3
+
+
+def test_a_run_put_aside_by_a_killed_one_is_found_again(tmp_path):
+    out = tmp_path / "run"
+    start_run(tmp_path / "run.replaced", tiny(), step=1)
+    out.mkdir()
+    (out / "config.json").touch()
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_config_that_lies_about_its_net_takes_no_memory(tmp_path):
+    save_weights(tmp_path / "w.safetensors", tiny().build_model(), tiny(base_channels=1024, depth=8, size=(256, 256)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CarvanaError, match="does not fit the net of its own config"):
+        load_model(tmp_path / "w.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_weights_may_be_read_by_those_who_may_read_the_rest(tmp_path):
+    save_weights(tmp_path / "w.safetensors", tiny().build_model(), tiny())
+    (tmp_path / "other").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from PIL import Image
 from carvana_lib.cli import main
 from carvana_lib.config import TrainConfig
 from carvana_lib.errors import CarvanaWarning
+from carvana_lib.submission import read_submission
 
 TINY = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--batch-size", "4", "--epochs", "2"]
 TINY += ["--precision", "float32", "--ema-decay", "0.9"]
@@ -177,6 +179,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, carvana, capsys):
 def test_check_data(carvana, broken, capsys):
     assert main(["check-data", str(carvana)]) == 0
     assert capsys.readouterr().out == f"{carvana}: 32 pairs of 8 cars checked, faults: none\n"
+    write_pair(broken, 21, 1)
     next((broken / "train").iterdir()).write_text("words")
     assert main(["check-data", str(broken)]) == 1
     assert "is not an image" in capsys.readouterr().out
@@ -235,3 +238,76 @@ def test_warnings_of_other_libraries_are_shown_and_end_nothing(monkeypatch, carv
     err = capsys.readouterr().err
     assert "RuntimeWarning: guards may run slower" in err
     assert "carvana: the loss has not fallen\n" in err
+
+
+def test_a_run_is_not_lost_to_one_that_fails(trained, carvana, broken, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    before = (run / "best.safetensors").read_bytes()
+    call = ["train", "--preset", "quick", "--out", run, "--overwrite", *TINY]
+    assert "--start" in wrong_use(capsys, *map(str, [*call, "--data", carvana, "--start", run]))
+    assert "no weights" in failure(capsys, *call, "--data", carvana, "--start", tmp_path / "nosuch")
+    write_pair(broken, 21, 1)
+    next((broken / "train").iterdir()).write_text("words")
+    assert "is not an image" in failure(capsys, *call, "--data", broken)
+    assert (run / "best.safetensors").read_bytes() == before
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_folder_named_small_is_not_taken_for_the_weights_that_come_along(carvana, tmp_path, monkeypatch, capsys):
+    (tmp_path / "small").mkdir()
+    monkeypatch.chdir(tmp_path)
+    photo = next((carvana / "train").iterdir())
+    assert main(["predict", str(photo), "--out", "masks"]) == 0
+    assert "small holds no best.safetensors" in failure(capsys, "predict", photo, "--weights", "small", "--out", "m")
+
+
+def test_files_that_cannot_be_written_are_refused_before_the_work(tmp_path, capsys):
+    for option, text in (("--json", "."), ("--json", str(tmp_path)), ("--figure", "")):
+        assert "is a folder: name a file in it" in wrong_use(capsys, "evaluate", option, text)
+    assert "does not end in .png" in wrong_use(capsys, "evaluate", "--figure", "f.txt")
+    assert "both write x.png" in wrong_use(capsys, "evaluate", "--json", "x.png", "--figure", "x.png")
+    assert "unrecognized arguments: --tta" in wrong_use(capsys, "export", "--out", "x.onnx", "--tta")
+
+
+def test_scores_never_replace_each_other(trained, carvana, tmp_path):
+    for name in ("at_0.3", "at_0.4", "s.csv"):
+        assert (
+            main(["evaluate", "--weights", str(trained), "--data", str(carvana), "--json", str(tmp_path / name)]) == 0
+        )
+        assert json.loads((tmp_path / name).read_text())["n_images"] == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["at_0.3", "at_0.3.csv", "at_0.4", "at_0.4.csv", "s.csv", "s.csv.csv"]
+    )
+
+
+def test_a_picture_has_the_format_its_name_says(trained, carvana, tmp_path):
+    figure = tmp_path / "f.pdf"
+    assert main(["evaluate", "--weights", str(trained), "--data", str(carvana), "--figure", str(figure)]) == 0
+    assert figure.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_reader_that_goes_away_is_no_fault(tmp_path):
+    write_pair(tmp_path, 10, 1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    call = [sys.executable, "-m", "carvana_lib", "check-data", str(tmp_path)]
+    done = subprocess.run(call, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=100)
+    os.close(writing)
+    assert "unexpected" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_a_folder_in_place_of_a_photo_is_named(carvana, tmp_path, capsys):
+    assert "is a folder: name the photos in it" in failure(capsys, "predict", carvana / "train", "--out", tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_photo_whose_name_is_no_text_is_submitted(trained, carvana, tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / "test").mkdir()
+    shutil.copy(next((carvana / "train").iterdir()), tmp_path / "test" / name)
+    call = ["submit", str(tmp_path / "test"), "--weights", str(trained), "--out", str(tmp_path / "s.csv")]
+    assert main(call) == 0
+    assert list(read_submission(tmp_path / "s.csv", 64, 96)) == [name]

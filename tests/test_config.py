@@ -227,3 +227,12 @@ def test_build_model_follows_the_settings():
     assert "Upsample" in names
     assert not names & {"BatchNorm2d", "ConvTranspose2d"}
     assert net(torch.zeros(1, 3, 16, 16)).shape == (1, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"base_channels": 10**9}, {"depth": 60}, {"patch": 100}, {"seed": 2**31}, {"seed": -1}, {"rotate": float("inf")}],
+)
+def test_values_no_net_has_are_refused(change):
+    with pytest.raises(CarvanaError, match=rf"{next(iter(change))}=.* must"):
+        preset("quick", **change)

@@ -445,3 +445,17 @@ def test_stopping_between_epochs_keeps_the_epoch(carvana, tmp_path, whole):
         fit(config, carvana, tmp_path / "run", progress=False, on_epoch=stop)
     fit(config, carvana, tmp_path / "run", resume=True, progress=False)
     assert_same(weights(tmp_path / "run"), weights(whole))
+
+
+@posix
+def test_links_keep_their_file_and_devices_stay(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_atomically(tmp_path / "link", lambda path: path.write_text("new"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(CarvanaError, match="it is there, and no file; name another place"):
+            write_atomically(place, lambda path: path.write_text("new"))
+    assert (tmp_path / "pipe").is_fifo()
