@@ -73,7 +73,8 @@ def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> in
         if native:
             parts |= join_bytes(f"{split}_native", native)
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(out, **parts)
+    with open(out, "wb") as file:  # by name, savez would add .npz to it
+        np.savez(file, **parts)
     return out.stat().st_size
 
 

@@ -12,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from tqdm.auto import tqdm
 
 from .errors import CarvanaError
+from .files import in_use
 
 # Photos and masks are packed already; their zips are hardly smaller than what is in them.
 MOST_GROWTH = 20
 MOST_BYTES = 100_000_000
+LONGEST_NAME = 255  # bytes, on nearly every disk
 _JUNK = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -28,8 +30,9 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
         The number of files.
 
     Raises:
-        CarvanaError: not a zip, damaged, the disk too full, `folder` there already, or a zip made to do
-            harm: paths that leave the folder, links, encrypted files, files that grow out of proportion.
+        CarvanaError: not a zip, damaged, the disk too full, `folder` there already, another process
+            unpacks to it, or a zip made to do harm: paths that leave the folder, links, encrypted files,
+            files that grow out of proportion.
     """
     if folder.exists():
         raise CarvanaError(f"{folder} is there already: remove it to unpack {archive} anew")
@@ -43,28 +46,39 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
                 raise CarvanaError(
                     f"{folder} needs {need / 1e6:.0f} MB, its disk has {free / 1e6:.0f} MB: free some, then run again"
                 )
-            # What an earlier run that was killed left behind.
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir()
-            for entry in tqdm(entries, f"Unpacking {archive.name}", unit="file", disable=not progress):
-                with opened.open(entry) as source, open(building / _file_name(entry), "xb") as file:
-                    shutil.copyfileobj(source, file)
-        os.rename(building, folder)
-    except FileNotFoundError:
-        raise CarvanaError(f"no file {archive}: check the path") from None
+            building.mkdir(exist_ok=True)
+            with in_use(building):
+                _extract(opened, entries, building, folder, progress)
     except OSError as error:
-        raise CarvanaError(
-            f"cannot unpack {archive} to {folder} ({error.strerror or error}): free some space or choose another folder"
-        ) from None
+        if not archive.exists():
+            raise CarvanaError(f"no file {archive}: check the path") from None
+        # Only `in_use` gives no number.
+        cure = "free some space or choose another folder" if error.errno else "wait until it is done"
+        raise CarvanaError(f"cannot unpack {archive} to {folder} ({error.strerror or error}): {cure}") from None
     except CarvanaError:
         raise
     except Exception as error:
         # zipfile and zlib fail in many ways on a damaged file.
         reason = str(error) or type(error).__name__
         raise CarvanaError(f"{archive} is damaged ({reason}): remove it and download it again") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return len(entries)
+
+
+def _extract(
+    opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], building: Path, folder: Path, progress: bool
+) -> None:
+    """All entries to `building`, which becomes `folder`, or nothing."""
+    # What an earlier run that was killed left behind.
+    for left in building.iterdir():
+        left.unlink()
+    try:
+        for entry in tqdm(entries, f"Unpacking {folder.name}", unit="file", disable=not progress):
+            with opened.open(entry) as source, open(building / _file_name(entry), "xb") as file:
+                shutil.copyfileobj(source, file)
+        os.rename(building, folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
 def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
@@ -94,7 +108,7 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
     name = entry.orig_filename
     if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
         return "would leave the folder"
-    if "\\" in name or not name.isprintable():
+    if "\\" in name or not name.isprintable() or len(PurePosixPath(name).name.encode()) > LONGEST_NAME:
         return "has a name that not every system can write"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "is a link or a device"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -113,11 +114,13 @@ def mask_folder(root: Path, photos: Path) -> Path:
 
 
 def _refuse_unfinished(root: Path, folder: str) -> None:
+    place, hq = shlex.quote(str(root)), " --hq" if folder == "train_hq" else ""
     if (root / f"{folder}.zip.part").exists():
-        raise CarvanaError(f"{root / folder}.zip is half downloaded: `carvana download {root}` goes on with it")
+        raise CarvanaError(f"{root / folder}.zip is half downloaded: `carvana download {place}{hq}` goes on with it")
     if (root / f"{folder}.zip").exists():
         raise CarvanaError(
-            f"{root / folder}.zip is still packed: unzip it in {root}, or with `carvana download FOLDER --zips {root}`"
+            f"{root / folder}.zip is still packed: unzip it in {root}, "
+            f"or with `carvana download FOLDER --zips {place}{hq}`"
         )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+import shlex
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -56,11 +58,17 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
         Whether anything was missing.
 
     Raises:
-        CarvanaError: no token, a wrong one, rules not accepted, no connection, disk full, damaged zip.
+        CarvanaError: no token, a wrong one, rules not accepted, no connection, disk full, damaged zip,
+            or `hq` where train/ is there, which would be read in place of train_hq/.
         KeyboardInterrupt: Ctrl-C, with a message that says how to go on.
     """
     token, names = None, ("train_hq" if hq else "train", MASK_FOLDER)
     missing = [name for name in names if not (folder / name).is_dir()]
+    if hq and (folder / "train").is_dir():
+        raise CarvanaError(f"{folder / 'train'} is there and would be read in place of train_hq/: name another folder")
+    if zips is not None and not zips.is_dir():
+        raise CarvanaError(f"{zips} is not a folder: name the one that holds {' and '.join(n + '.zip' for n in names)}")
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -76,11 +84,13 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
             if fetched:
                 archive.unlink()
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; `carvana download {folder}` goes on from here") from None
+        again = f"carvana download {shlex.quote(str(folder))}{' --hq' if hq else ''}"
+        raise KeyboardInterrupt(f"stopped; `{again}` goes on from here") from None
     finally:
         # An empty data/carvana would be taken for the data in place of the sample.
-        with suppress(OSError):
-            folder.rmdir()
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
     list_pairs(folder)
     return bool(missing)
 
@@ -92,14 +102,15 @@ def fetch(url: str, path: Path, token: KaggleToken, progress: bool = True) -> No
         CarvanaError: as `download`. The partial file stays, unless it is damaged.
     """
     part = path.with_name(f"{path.name}.part")
-    failures, spoilt = 0, 0
+    failures, spoilt, most = 0, 0, _size(part)
     with tqdm(desc=f"Downloading {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
         while True:
-            before = _size(part)
             try:
                 expected = _fetch_rest(url, part, token, bar)
             except _PassingError as fault:
-                failures = 1 if _size(part) > before else failures + 1
+                # More than ever before: a server that starts anew each time makes no progress by itself.
+                failures = 1 if _size(part) > most else failures + 1
+                most = max(most, _size(part))
                 _wait(path, str(fault), failures, fault.seconds)
                 continue
             except OSError as error:
@@ -132,11 +143,14 @@ def _fetch_rest(url: str, part: Path, token: KaggleToken, bar: tqdm) -> str | No
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length and length.isdigit() else None
             _check_space(part, start, total)
+            first = b"" if start else answer.raw.read(2)
+            if not b"PK".startswith(first):
+                raise _web_page(part)  # whatever it calls itself; what came of the file before stays
             bar.reset(total)
             bar.update(start)
             with open(part, "r+b" if start else "wb") as file:
                 file.seek(start)
-                for chunk in answer.iter_content(CHUNK):
+                for chunk in itertools.chain([first], answer.iter_content(CHUNK)):
                     file.write(chunk)
                     bar.update(len(chunk))
             if total is not None and _size(part) != total:
@@ -169,10 +183,14 @@ def _check_status(answer: requests.Response, part: Path, token: KaggleToken) -> 
         raise _PassingError("Kaggle asks for a pause (429)", float(wish) if wish.isdigit() else None)
     if code not in (200, 206):
         raise _PassingError(f"Kaggle answers with error {code}")
-    if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise CarvanaError(
-            f"a web page came in place of {name}: log in to this network, or download it by hand from {_BY_HAND}/data"
-        )
+    if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise _web_page(part)
+
+
+def _web_page(part: Path) -> CarvanaError:
+    return CarvanaError(
+        f"a web page came in place of {part.stem}: log in to this network, or download it by hand from {_BY_HAND}/data"
+    )
 
 
 def _check_space(part: Path, start: int, total: int | None) -> None:

@@ -48,7 +48,11 @@ def kaggle_token() -> KaggleToken:
     folder = Path(os.path.expanduser(folder))
     given = os.environ.get("KAGGLE_API_TOKEN", "").strip()
     if given:
-        return _bearer(_text(Path(given)) or given, "in $KAGGLE_API_TOKEN")
+        # No token has a slash or a tilde: that is a path, and what cannot be read there must not be sent.
+        file = Path(os.path.expanduser(given))
+        if not (text := _text(file)) and any(sign in given for sign in "/\\~"):
+            raise CarvanaError(f"$KAGGLE_API_TOKEN names {file}, and no token is there: {_HOW} and put it there")
+        return _bearer(text or given, "in $KAGGLE_API_TOKEN")
     for file in (folder / "access_token", folder / "access_token.txt"):
         if text := _text(file):
             return _bearer(text, f"in {file}")
@@ -66,11 +70,15 @@ def kaggle_token() -> KaggleToken:
 
 
 def _text(file: Path) -> str:
-    """A small file's text; "" when there is none or it cannot be read."""
+    """A small file's text; "" when there is none. Raises CarvanaError if it cannot be read."""
     try:
-        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
-    except (OSError, ValueError):
-        return ""
+        # Windows' editors put a mark before UTF-8 (or write UTF-16, which the message is for).
+        return file.read_text(encoding="utf-8-sig").strip() if file.is_file() else ""
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise CarvanaError(
+            f"{file} holds the Kaggle token and cannot be read ({reason}): {_HOW} and save it anew"
+        ) from None
 
 
 def _bearer(token: str, source: str) -> KaggleToken:

@@ -86,6 +86,7 @@ class PhotoSegmenter(Tool):
         if not self.upload.value:
             return
         file = self.upload.value[0]
+        self.link.value = ""
         self.message.value = f"Looking for a car in {html.escape(file.name)} ..."
         try:
             self.segment(Path(file.name).stem, read_upload(file.name, bytes(file.content)))
@@ -97,10 +98,11 @@ class PhotoSegmenter(Tool):
 
     def segment(self, name: str, photo: np.ndarray) -> None:
         """Predict the mask of `photo`, uint8 (H, W, 3), and show it."""
-        self.name, self.photo = name, photo
-        self.probability = predict_array(self.model, photo, self.size)
-        self._shown = shrink(photo)
-        self._small = pick(self.probability, self._shown.shape[:2])
+        # All of it before any is kept: a photo too big for memory must not get the mask of the one before.
+        probability = predict_array(self.model, photo, self.size)
+        shown = shrink(photo)
+        self._small, self._shown = pick(probability, shown.shape[:2]), shown
+        self.name, self.photo, self.probability = name, photo, probability
         self.update()
 
     @property

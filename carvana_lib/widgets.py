@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .errors import CarvanaError
 from .files import write_atomically
 from .images import read_photo
 from .metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
@@ -103,6 +104,7 @@ class ThresholdTuner(Tool):
         )
         self.export = widgets.Button(description="Save this threshold", layout={"width": "14em"})
         self.thumbnails = widgets.Box(layout=ROW)
+        self._photo: np.ndarray | None = None
         self._car: list[int] = []
         self._slots: list[widgets.VBox] = []
         self.box = self._arrange()
@@ -134,8 +136,18 @@ class ThresholdTuner(Tool):
         return [(f"{pairs[i].name}, Dice {self.dice[i]:.4f}", i) for i in order]
 
     def _load(self, _: object = None) -> None:
-        """Read the chosen photo and show the views of its car below."""
-        index, pairs = self.photo.value, self.predictions.dataset.pairs
+        """Show the chosen photo, and the views of its car below; a sentence if it cannot be read any more."""
+        try:
+            self._read(self.photo.value)
+        except CarvanaError as error:
+            # Raised, it would show nowhere, and the picture before would stay under the new name.
+            self._photo = None
+            self.picture.value, self.caption.value, self.numbers.value = b"", "", ""
+            self.message.value = html.escape(str(error))
+        self.update()
+
+    def _read(self, index: int) -> None:
+        pairs = self.predictions.dataset.pairs
         self._target = self.predictions.dataset.native_mask(index)
         self._target_points = outline_points(self._target)
         self._photo = shrink(read_photo(pairs[index].photo))
@@ -146,7 +158,6 @@ class ThresholdTuner(Tool):
             self._car = [i for i, pair in enumerate(pairs) if pair.car == pairs[index].car]
             self._show_views()
         self._mark_view()
-        self.update()
 
     def _show_views(self) -> None:
         """Fill the thumbnails with the views of the car; there are never more of them than a car has views."""
@@ -171,6 +182,8 @@ class ThresholdTuner(Tool):
 
     def update(self) -> None:
         """Picture and numbers for the threshold and photo now chosen."""
+        if self._photo is None:
+            return
         threshold = self.threshold.value
         small_mask = self._small_levels > threshold_index(threshold)
         self.picture.value = encode(
@@ -181,7 +194,7 @@ class ThresholdTuner(Tool):
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
         self.summary.value = (
-            f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.2f}; best {best:.4f} at {self.best:.3f}; "
+            f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}; best {best:.4f} at {self.best:.3f}; "
             f"0.5 loses {best - half:.5f}."
         )
 
@@ -203,7 +216,7 @@ class ThresholdTuner(Tool):
         self._show_views()
         self._mark_view()
         counts = self.predictions.histograms.counts(threshold)
-        self.message.value = f"All {len(counts)} photos at threshold {threshold:.2f}: {_table(_as_text(counts))}"
+        self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(_as_text(counts))}"
 
     def save_threshold(self) -> None:
         """Write threshold and mean Dice as JSON."""
@@ -216,7 +229,7 @@ class ThresholdTuner(Tool):
         else:
             path = html.escape(str(self.export_to))
             self.message.value = (
-                f"Saved in {path}. To use it: <code>carvana predict --threshold {threshold:g} PHOTO</code>"
+                f"Saved in {path}. To use it: <code>carvana predict --threshold {threshold:g} --out masks PHOTO</code>"
             )
 
     def still(self) -> np.ndarray:

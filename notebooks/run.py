@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +40,10 @@ def main() -> int:
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all ten")
     options = parser.parse_args()
     os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot make the folder {options.out} ({error.strerror}): name another --out")
     paths = options.notebooks or sorted(HERE.glob("[01]*.ipynb"))
     began, pages = time.perf_counter(), []
     for number, path in enumerate(paths, 1):
@@ -48,6 +51,12 @@ def main() -> int:
         started = time.perf_counter()
         try:
             notebook, gigabytes = execute(path)
+        except DeadKernelError:
+            print("FAILED\n\nIts Python process died, most likely for lack of memory: close programs, run again.")
+            return 1
+        except (OSError, nbformat.reader.NotJSONError) as error:
+            print(f"FAILED\n\n{path} cannot be read as a notebook ({error}): check the path.")
+            return 1
         except (CellExecutionError, CellTimeoutError) as error:
             print(f"FAILED\n\n{failure(error)}\n\nOpen {path} in JupyterLab and run its cells to see where.")
             return 1

@@ -1,6 +1,7 @@
 import contextlib
 import io
 import logging
+import os
 import random
 import resource
 import signal
@@ -16,10 +17,12 @@ from conftest import write_pair
 from kaggle_server import SIGNATURE, TOKEN, FakeKaggle
 
 from carvana_lib import download as download_module
+from carvana_lib.archives import unpack
 from carvana_lib.cli import main
 from carvana_lib.data import find_data, list_pairs
 from carvana_lib.download import download
 from carvana_lib.errors import CarvanaError
+from carvana_lib.files import in_use
 from carvana_lib.kaggle_token import kaggle_token
 
 
@@ -363,3 +366,97 @@ def test_a_token_does_not_show_itself(kaggle):
     token = kaggle_token()
     assert TOKEN not in f"{token} {token!r} {[token]}"
     assert "$KAGGLE_API_TOKEN" in repr(token)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "TEXT/HTML", None])
+def test_a_log_in_page_of_any_kind_leaves_what_came_before(kaggle, folder, zips, kind):
+    folder.mkdir(parents=True)
+    (folder / "train.zip.part").write_bytes(zips["train.zip"][:500])
+    kaggle.answers = [(200, {"Content-Type": kind} if kind else {}, b"{Log in}")]
+    with pytest.raises(CarvanaError, match=r"a web page came in place of train\.zip"):
+        download(folder, progress=False)
+    assert (folder / "train.zip.part").read_bytes() == zips["train.zip"][:500]
+
+
+def test_a_server_that_starts_anew_each_time_is_given_up(kaggle, folder, zips):
+    kaggle.ranges = False
+    kaggle.cuts = [300, 200] * 20
+    with pytest.raises(CarvanaError, match="is not complete"):
+        download(folder, progress=False)
+    assert len(kaggle.waits) < 6
+
+
+def test_high_quality_is_not_forgotten(kaggle, folder, zips, tmp_path):
+    place = tmp_path / "my data"
+    place.mkdir()
+    (place / "train_hq.zip.part").write_bytes(b"PK")
+    with pytest.raises(CarvanaError, match=r"`carvana download '.*my data' --hq` goes on"):
+        find_data(place)
+    (place / "train_hq.zip.part").rename(place / "train_hq.zip")
+    with pytest.raises(CarvanaError, match=r"--zips '.*my data' --hq`"):
+        find_data(place)
+    (folder / "train").mkdir(parents=True)
+    with pytest.raises(CarvanaError, match=r"train is there and would be read in place of train_hq/"):
+        download(folder, hq=True, progress=False)
+
+
+def test_a_zip_in_place_of_the_zips_folder(kaggle, folder, tmp_path):
+    (tmp_path / "train.zip").touch()
+    with pytest.raises(CarvanaError, match=r"train\.zip is not a folder: name the one that holds train\.zip and"):
+        download(folder, zips=tmp_path / "train.zip", progress=False)
+
+
+def test_ones_own_empty_folder_stays(kaggle, folder, monkeypatch):
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    folder.mkdir(parents=True)
+    with pytest.raises(CarvanaError, match="no Kaggle token"):
+        download(folder, progress=False)
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("place", ["~/token", "/missing/token"])
+def test_a_path_is_never_sent_as_a_token(kaggle, folder, monkeypatch, tmp_path, place):
+    monkeypatch.setenv("KAGGLE_API_TOKEN", place)
+    with pytest.raises(CarvanaError, match=r"\$KAGGLE_API_TOKEN names .*token, and no token is there"):
+        download(folder, progress=False)
+    assert kaggle.requests == []
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "token").write_text(TOKEN)
+    if place.startswith("~"):
+        assert download(folder, progress=False)
+
+
+def test_a_token_as_windows_writes_it(kaggle, folder, monkeypatch, tmp_path):
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    text = f'{{"username":"me","key":"{TOKEN}"}}'
+    (tmp_path / "kaggle.json").write_text(text, encoding="utf-16")
+    with pytest.raises(
+        CarvanaError, match=r"kaggle\.json holds the Kaggle token and cannot be read \(it is not UTF-8 text\)"
+    ):
+        download(folder, progress=False)
+    (tmp_path / "kaggle.json").write_text(text, encoding="utf-8-sig")
+    assert download(folder, progress=False)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_two_that_unpack_at_once_leave_each_other_alone(folder, zips, tmp_path):
+    (tmp_path / "train.zip").write_bytes(zips["train.zip"])
+    building = folder / ".train.unpacking"
+    building.mkdir(parents=True)
+    (building / "half.jpg").touch()
+    with in_use(building):
+        with pytest.raises(CarvanaError, match=r"another process is at it.*wait until it is done"):
+            unpack(tmp_path / "train.zip", folder / "train", progress=False)
+        with pytest.raises(CarvanaError, match=r"no file .*nosuch\.zip"):
+            unpack(tmp_path / "nosuch.zip", folder / "train", progress=False)
+        assert (building / "half.jpg").exists()
+    assert unpack(tmp_path / "train.zip", folder / "train", progress=False) == 4
+    assert names(folder) == ["train"]
+
+
+def test_a_name_too_long_for_a_disk_is_refused(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
+        archive.writestr("train/" + "ä" * 130 + ".jpg", b"photo")
+    with pytest.raises(CarvanaError, match="has a name that not every system can write"):
+        unpack(tmp_path / "train.zip", folder, progress=False)

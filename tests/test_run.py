@@ -84,3 +84,28 @@ def test_a_failing_notebook_stops_the_series_with_cell_and_reason(folder):
     assert "03_after" not in done.stdout
     assert (folder.parent / "out" / "01_good.html").exists()
     assert not (folder.parent / "out" / "02_bad.html").exists()
+
+
+def test_what_is_no_notebook_gets_a_sentence(tmp_path):
+    (tmp_path / "words.ipynb").write_text("words")
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["gone.ipynb"], "gone.ipynb cannot be read as a notebook"),
+        ([str(tmp_path / "words.ipynb")], "words.ipynb cannot be read as a notebook"),
+        (["--out", str(tmp_path / "file" / "out")], "name another --out"),
+    ):
+        out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
+        done = subprocess.run([sys.executable, RUN, *out, *arguments], capture_output=True, text=True, timeout=100)
+        assert done.returncode
+        assert message in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_kernel_that_dies_is_named(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import os\nos._exit(9)")])
+    nbformat.write(notebook, tmp_path / "dies.ipynb")
+    call = [sys.executable, RUN, "--out", tmp_path / "out", tmp_path / "dies.ipynb"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "Its Python process died" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import struct
 import zlib
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from PIL import Image
 
 from carvana_lib.cache import cached_dataset
 from carvana_lib.checkpoint import load_model
+from carvana_lib.cli import build_parser
 from carvana_lib.data import list_pairs
 from carvana_lib.errors import CarvanaError
 from carvana_lib.explorers import AugmentationExplorer, FeatureViewer, Turntable
@@ -378,3 +380,47 @@ def test_the_cut_out_is_transparent_outside_the_mask(segmenter):
     segmenter.threshold.value = 0.9
     assert segmenter.mask.sum() < before
     assert segmenter.link.value == ""
+
+
+def test_a_photo_that_fails_never_gets_the_mask_of_the_one_before(segmenter, monkeypatch):
+    segmenter.send("a.png", as_bytes(draw(99, 3, (120, 50))[0], "PNG"))
+    segmenter.offer()
+    before = segmenter.mask
+    monkeypatch.setattr("carvana_lib.segmenter.predict_array", lambda *_: (_ for _ in ()).throw(RuntimeError("memory")))
+    segmenter.send("b.png", as_bytes(draw(98, 3, (60, 40))[0], "PNG"))
+    assert segmenter.message.value == "b.png cannot be used (RuntimeError)."
+    assert segmenter.link.value == ""
+    segmenter.offer()
+    assert 'download="a_cutout.png"' in segmenter.link.value
+    assert segmenter.photo.shape[:2] == before.shape
+    assert (segmenter.mask == before).all()
+
+
+def test_a_photo_that_is_gone_gets_a_sentence(net, carvana, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(carvana, root)
+    dataset = cached_dataset(list_pairs(root, [1]), net[1].size, progress=False)
+    tuner = ThresholdTuner(predict_dataset(net[0], dataset))
+    first = tuner.photo.value
+    other = next(i for i in range(len(dataset)) if dataset.pairs[i].car != dataset.pairs[first].car)
+    dataset.pairs[other].photo.unlink()
+    tuner.photo.value = other
+    assert f"no file {dataset.pairs[other].photo}" in tuner.message.value
+    tuner.threshold.value = 0.7
+    assert (tuner.picture.value, tuner.numbers.value) == (b"", "")
+    tuner.photo.value = first
+    assert len(tuner.picture.value) > 100
+
+
+def test_the_text_shows_the_threshold_that_counts(tuner):
+    tuner.threshold.value = 0.123
+    tuner.apply.click()
+    assert "photos at threshold 0.123:" in tuner.message.value
+    assert " at 0.123; best" in tuner.summary.value
+
+
+def test_the_command_for_a_saved_threshold_is_a_whole_one(tuner):
+    tuner.export.click()
+    command = re.search("<code>carvana (.*)</code>", tuner.message.value).group(1)
+    options = build_parser().parse_args(command.split())
+    assert options.threshold == 0.5
