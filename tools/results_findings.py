@@ -17,7 +17,11 @@ def experiments(found: Found) -> str:
             sections.append(
                 f"\n### {title}\n\n{finding(found)}\n\n![{_ALTS[name]}](results/plots/{name}.png)\n\n{budget}"
             )
-    return "every arm of a comparison has the same budget, every dot is one seed.\n" + "\n".join(sections)
+    return (
+        'every arm of a comparison has the same budget, every dot is one seed. "More than another seed makes" means: '
+        "every seed of one arm is above every seed of the other: of two seeds each, a hint and no proof.\n"
+        + "\n".join(sections)
+    )
 
 
 def _budget(one: dict) -> str:
