@@ -221,7 +221,13 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         raise CarvanaError(
             f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
         )
-    return load_checkpoint(out)
+    state = load_checkpoint(out)
+    # A header and one epoch: that epoch may have been killed between its scores and its checkpoint.
+    if state is None and (out / METRICS).exists() and len((out / METRICS).read_text().splitlines()) > 2:
+        raise CarvanaError(
+            f"{out} holds scores and no checkpoint to resume from: train anew in another --out, from --start {out}"
+        )
+    return state
 
 
 @contextmanager
@@ -262,7 +268,7 @@ def remove_run(out: Path) -> None:
 def replaced_run(out: Path) -> Iterator[None]:
     """Put the run folder `out` aside, as `<out>.replaced`, for a new run in its place.
 
-    It is deleted at the end, or comes back should the new run fail before it has anything to keep.
+    It is deleted at the end if the new run has weights, and comes back if that has nothing at all.
 
     Raises:
         CarvanaError: as `hold_run`, or `out` is no run folder.
@@ -270,11 +276,11 @@ def replaced_run(out: Path) -> Iterator[None]:
     out = out.resolve()
     aside = out.with_name(f"{out.name}.replaced")
     with hold_run(out):
-        if aside.exists() and not _has_results(out):
-            # An overwriting run was killed before it had anything.
+        is_run = _is_run(out) and any(out.iterdir())
+        if aside.exists() and not (out / BEST_WEIGHTS).exists():
+            # An overwriting run was stopped before it had weights: what it replaced is worth more.
             shutil.rmtree(out)
-            aside.rename(out)
-        if not _is_run(out) or not any(out.iterdir()):
+        elif not is_run:
             aside = None
         else:
             shutil.rmtree(aside, ignore_errors=True)
@@ -287,8 +293,10 @@ def replaced_run(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if _has_results(out):
+        if (out / BEST_WEIGHTS).exists():
             shutil.rmtree(aside)
+        elif (out / LAST_CHECKPOINT).exists() or (out / PREVIOUS_CHECKPOINT).exists():
+            warnings.warn(f"this run has no weights yet: the one before is kept in {aside}", CarvanaWarning, 2)
         else:
             shutil.rmtree(out, ignore_errors=True)
             aside.rename(out)
@@ -302,10 +310,6 @@ def _is_run(out: Path) -> bool:
     if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
     return True
-
-
-def _has_results(out: Path) -> bool:
-    return any((out / name).exists() for name in (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, BEST_WEIGHTS))
 
 
 def _remove_abandoned(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import types
 import typing
 from dataclasses import asdict, dataclass, fields, replace
@@ -86,8 +87,7 @@ class TrainConfig:
         if not 0 < self.learning_rate < 10:
             raise CarvanaError(f"learning_rate={self.learning_rate} must be above 0 and under 10")
         for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate", "seed"):
-            # Written so that nan is refused too.
-            if not getattr(self, name) >= 0:
+            if getattr(self, name) < 0:
                 raise CarvanaError(f"{name}={getattr(self, name)} must not be negative")
         if self.scale > 0.9:
             raise CarvanaError(f"scale={self.scale} must be at most 0.9: a photo cannot shrink to nothing")
@@ -124,8 +124,14 @@ def _typed(name: str, value: object, kind: object) -> object:
         if isinstance(value, list | tuple) and len(value) == 2 and all(type(v) is int for v in value):
             return tuple(value)
         raise CarvanaError(f"{name}={value!r} must be two whole numbers, width and height")
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind is float and type(value) in (int, float):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise CarvanaError(f"{name}={value} must be a finite number")
+        return number
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if type(value) not in allowed:
         names = " or ".join(t.__name__ for t in allowed)

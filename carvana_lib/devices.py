@@ -41,10 +41,13 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """The `accelerate.Accelerator` for this machine and `config`."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import GradientAccumulationPlugin
 
     # Unless told that there is only the CPU, accelerate overlooks the other processes of torchrun.
     cpu = best_device().type == "cpu"
     precision = pick_precision(config.precision, PartialState(cpu=cpu).device)
     # accelerate remembers the precision of the last run; a notebook may train again in another one.
     AcceleratorState._reset_state()
-    return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_steps=config.accumulate)
+    # Given as a number, it would yield to an environment variable.
+    accumulation = GradientAccumulationPlugin(num_steps=config.accumulate)
+    return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_plugin=accumulation)

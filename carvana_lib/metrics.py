@@ -37,7 +37,7 @@ def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         tp = (prediction & target).count_nonzero()
         fp, fn = prediction.count_nonzero() - tp, target.count_nonzero() - tp
         rows.append(torch.stack([tp, fp, fn, target.numel() - tp - fp - fn]))
-    return torch.stack(rows)
+    return torch.stack(rows) if rows else torch.zeros(0, 4, dtype=torch.int64, device=predictions.device)
 
 
 def dice(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
@@ -117,7 +117,12 @@ def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cK
     Args:
         prediction, target: bool (H, W).
         target_points: `outline_points(target)`, where many predictions are compared with one target.
+
+    Raises:
+        ValueError: shapes that differ.
     """
+    if prediction.shape != target.shape:
+        raise ValueError(f"masks differ in shape: {prediction.shape} predicted, {target.shape} true")
     ours, true = outline_points(prediction), target_points or outline_points(target)
     if ours.n == 0 or true.n == 0:
         return 0.0 if np.array_equal(prediction, target) else float(np.hypot(*target.shape))
@@ -137,7 +142,12 @@ def bootstrap_interval(
         values: one score a photo.
         cars: the car of each photo.
         level: share of the draws inside the interval.
+
+    Raises:
+        ValueError: no values.
     """
+    if len(values) == 0:
+        raise ValueError("no scores to draw from")
     values = np.asarray(values, dtype=np.float64)
     _, car_of = np.unique(np.asarray(cars), return_inverse=True)
     sums, sizes = np.bincount(car_of, weights=values), np.bincount(car_of)

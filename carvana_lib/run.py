@@ -18,7 +18,7 @@ from .losses import LOSSES
 from .metrics import accuracy, dice, iou
 from .optimizers import average_weights, make_optimizer, make_schedule
 from .transforms import DRAWS, Augment, normalise
-from .watch import check_losses
+from .watch import check_losses, check_weights
 
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator
@@ -33,11 +33,12 @@ class Run:
         parts = accelerator.num_processes * config.accumulate
         self.batch_size = min(config.batch_size, photos // parts * parts)
         if config.batch_size % parts or self.batch_size == 0:
+            cure = f"choose a multiple of {parts}" if config.batch_size % parts else "use fewer of them, or more photos"
             raise CarvanaError(
                 f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
-                f"{accelerator.num_processes} x {config.accumulate}: choose a multiple of {parts}"
+                f"{accelerator.num_processes} x {config.accumulate}: {cure}"
             )
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, self.photos = config, accelerator, photos
         # Photos that do not fill a last batch are left out; every epoch draws others.
         self.steps_per_epoch = photos // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
@@ -170,11 +171,12 @@ class Run:
 
     def save(self, out: Path) -> None:
         """Write last.pt; only the first process does."""
+        check_weights(self.model, self.epoch + 1, out)
         if self.accelerator.is_main_process:
             parts = {name: part.state_dict() for name, part in self._parts().items()}
-            position = {"epoch": self.epoch, "step": self.step, "steps_per_epoch": self.steps_per_epoch}
+            position = {"epoch": self.epoch, "step": self.step}
             totals = {"loss_sum": self.loss_sum, "history": self.history}
-            save_checkpoint(out, {"parts": parts, **position, **totals})
+            save_checkpoint(out, {"parts": parts, **position, **totals, **self._sizes()})
         self.saved = self.position
 
     def start(self) -> None:
@@ -185,16 +187,33 @@ class Run:
                 self.average.module.load_state_dict(self.model.state_dict())
 
     def restore(self, state: dict[str, typing.Any], out: Path) -> None:
-        """Go back to what `save` wrote to `out`."""
-        if state["steps_per_epoch"] != self.steps_per_epoch:
-            raise CarvanaError("the training photos are not those the run started with: restore them, or train anew")
+        """Go back to what `save` wrote to `out`. Raises CarvanaError if that was another run's."""
+        for name, now in self._sizes().items():
+            # Checkpoints written before a size was kept have none.
+            if (then := state.get(name, now)) != now:
+                raise CarvanaError(
+                    "the training photos or settings are not those the run started with "
+                    f"({name.replace('_', ' ')}: {then} then, {now} now): restore them, or train anew"
+                )
         for name, part in self._parts().items():
-            part.load_state_dict(state["parts"][name])
+            if name == "scaler" and name not in state["parts"]:
+                continue  # the run began on a device that needs none
+            try:
+                part.load_state_dict(state["parts"][name])
+            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+                raise CarvanaError(
+                    f"the checkpoint in {out} is that of another net ({name}): restore {out}, or train anew"
+                ) from error
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.history = state["loss_sum"], state["history"]
         # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
         self.saved = self.position
+
+    def _sizes(self) -> dict[str, int]:
+        """What has to stay as it is for the steps of a resumed run to be the same."""
+        names = ("photos", "batch_size", "steps_per_epoch", "total_steps")
+        return {name: getattr(self, name) for name in names}
 
     def _parts(self) -> dict[str, typing.Any]:
         parts = {

@@ -19,7 +19,7 @@ from .files import write_atomically
 from .history import METRICS, History, epoch_line, write_metrics
 from .run import Run, epoch_order
 from .signals import RESUME, stop_on_signal
-from .watch import check_epoch, check_masks, check_settings, failures_in_words
+from .watch import check_epoch, check_masks, check_settings, check_weights, failures_in_words, net_in_words
 
 
 def fit(
@@ -64,7 +64,8 @@ def fit(
         train.keep_on(accelerator.device)
         check_masks(train.masks(), "training")
         check_masks(validation.masks(), "validation")
-        run = Run(config, accelerator, len(train))
+        with net_in_words(config):
+            run = Run(config, accelerator, len(train))
         if checkpoint is not None:
             run.restore(checkpoint, out)
         else:
@@ -90,6 +91,7 @@ def train_epochs(
     with failures_in_words(run, out), stop_on_signal() as stopped:
         while run.epoch < run.config.epochs:
             speed = train_epoch(run, train, out, stopped, progress)
+            check_weights(run.model, run.epoch + 1, out)
             scores = run.validate(validation, progress)
             run.finish_epoch(scores, speed)
             if run.accelerator.is_main_process:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
+from .checkpoint import LAST_CHECKPOINT
 from .config import TrainConfig
 from .errors import CarvanaError, CarvanaWarning
 from .history import History
@@ -80,13 +82,24 @@ def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch:
         if not math.isfinite(loss):
             raise CarvanaError(
                 f"the loss became {loss} in epoch {epoch} on the photos {' '.join(photos)}: look at those "
-                f"files, or lower learning_rate; the last good state is kept in {out}"
+                f"files, or lower learning_rate; {_kept(out)}"
             )
         if loss < 0:
             raise CarvanaError(
                 f"the loss fell below 0, to {loss:.4g}, in epoch {epoch} on the photos {' '.join(photos)}: "
                 "only masks outside 0 to 1 do that; divide masks of 0 to 255 by 255"
             )
+
+
+def check_weights(model: nn.Module, epoch: int, out: Path) -> None:
+    """CarvanaError unless all weights are finite: a gradient may overflow where the loss does not."""
+    if not torch.stack([weight.isfinite().all() for weight in model.parameters()]).all():
+        raise CarvanaError(f"weights became infinite in epoch {epoch}: lower learning_rate; {_kept(out)}")
+
+
+def _kept(out: Path) -> str:
+    there = (out / LAST_CHECKPOINT).exists()
+    return f"the last good state is kept in {out}" if there else f"nothing was saved in {out} yet"
 
 
 def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> None:
@@ -137,6 +150,19 @@ def failures_in_words(run: Run, out: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def net_in_words(config: TrainConfig) -> Iterator[None]:
+    """Turn a net that finds no memory into a CarvanaError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        raise CarvanaError(
+            f"no memory for a net of base_channels={config.base_channels} and depth={config.depth}: lower them"
+        ) from error
+
+
 def _is_memory(error: BaseException) -> bool:
     text = str(error)
     return (
@@ -153,8 +179,11 @@ def _smaller(run: Run) -> str:
     same, anew = [], []
     if not config.recompute:
         same.append("recompute=True")
-    more = next((n for n in range(config.accumulate + 1, config.batch_size + 1) if config.batch_size % n == 0), None)
-    if more and config.batch_size % (more * processes) == 0:
+    # With fewer photos than a batch, the batch must stay what it was too.
+    counts = range(config.accumulate + 1, config.batch_size + 1)
+    sizes = (config.batch_size, run.batch_size)
+    more = next((n for n in counts if all(size % (n * processes) == 0 for size in sizes)), None)
+    if more:
         same.append(f"accumulate={more} (batch norm then sees {run.batch_size // (processes * more)} photos)")
     if config.batch_size > parts:
         anew.append(f"batch_size={max(parts, config.batch_size // 2 // parts * parts)}")

@@ -346,9 +346,17 @@ def test_a_replaced_run_comes_back_unless_the_new_one_has_something(tmp_path):
         with pytest.raises(CarvanaError, match="no photos"):
             train(place, None)
         assert load_checkpoint(out)["step"] == 1
-    with pytest.raises(CarvanaError, match="no photos"):
-        train(link, 2)
-    assert load_checkpoint(out)["step"] == 2
+    # Stopped before it had weights: both are kept, and the next one to replace it keeps the older.
+    for step in (2, 3):
+        with (
+            pytest.warns(CarvanaWarning, match="is kept in .*replaced"),
+            pytest.raises(CarvanaError, match="no photos"),
+        ):
+            train(link, step)
+        assert load_checkpoint(out)["step"] == step
+        assert load_checkpoint(tmp_path / "run.replaced")["step"] == 1
+    with replaced_run(link):
+        save_weights(out / "best.safetensors", tiny().build_model(), tiny())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
     with replaced_run(tmp_path / "new"):
         start_run(tmp_path / "new", tiny(), step=3)
@@ -379,3 +387,12 @@ def test_weights_may_be_read_by_those_who_may_read_the_rest(tmp_path):
     save_weights(tmp_path / "w.safetensors", tiny().build_model(), tiny())
     (tmp_path / "other").touch()
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_scores_without_a_checkpoint_are_not_trained_over(tmp_path):
+    (tmp_path / "config.json").write_text(tiny().to_json())
+    (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n")
+    assert prepare_run(tmp_path, tiny(), resume=True) is None
+    (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n2,0.6\n")
+    with pytest.raises(CarvanaError, match="holds scores and no checkpoint to resume from"):
+        prepare_run(tmp_path, tiny(), resume=True)

@@ -231,7 +231,16 @@ def test_build_model_follows_the_settings():
 
 @pytest.mark.parametrize(
     "change",
-    [{"base_channels": 10**9}, {"depth": 60}, {"patch": 100}, {"seed": 2**31}, {"seed": -1}, {"rotate": float("inf")}],
+    [
+        {"base_channels": 10**9},
+        {"depth": 60},
+        {"patch": 100},
+        {"seed": 2**31},
+        {"seed": -1},
+        {"rotate": float("inf")},
+        {"learning_rate": 10**400},
+        {"weight_decay": float("inf")},
+    ],
 )
 def test_values_no_net_has_are_refused(change):
     with pytest.raises(CarvanaError, match=rf"{next(iter(change))}=.* must"):

@@ -310,3 +310,14 @@ def test_a_lower_level_gives_a_narrower_interval():
     low, high = bootstrap_interval(values, cars, draws=2000)
     inner_low, inner_high = bootstrap_interval(values, cars, level=0.5, draws=2000)
     assert low < inner_low < inner_high < high
+
+
+def test_masks_of_two_sizes_have_no_distance():
+    with pytest.raises(ValueError, match="masks differ in shape"):
+        boundary_error(np.ones((10, 10), bool), np.ones((40, 60), bool))
+
+
+def test_of_no_photos_there_are_counts_and_no_interval():
+    assert confusion(torch.zeros(0, 4, 4, dtype=torch.bool), torch.zeros(0, 4, 4, dtype=torch.bool)).shape == (0, 4)
+    with pytest.raises(ValueError, match="no scores to draw from"):
+        bootstrap_interval([], [])

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from carvana_lib.data import list_pairs
 from carvana_lib.devices import make_accelerator
 from carvana_lib.errors import CarvanaError
 from carvana_lib.evaluation import baselines
+from carvana_lib.losses import LOSSES
 from carvana_lib.run import Run, epoch_order
 from carvana_lib.signals import stop_on_signal
 from carvana_lib.training import fit
@@ -308,3 +310,87 @@ def test_weights_of_another_net_are_refused_as_a_start(trained, carvana, tmp_pat
         fit(tiny(start=str(trained), depth=3), carvana, tmp_path / "run", progress=False)
     with pytest.raises(CarvanaError, match="no weights"):
         fit(tiny(start="nowhere"), carvana, tmp_path / "other", progress=False)
+
+
+def stop_after_one(history):
+    raise KeyboardInterrupt
+
+
+def start_and_stop(root: Path, out: Path, **changes) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(**changes), root, out, progress=False, on_epoch=stop_after_one)
+
+
+def test_a_resumed_run_has_the_photos_and_steps_it_began_with(broken, tmp_path):
+    write_pair(broken, 21, 1)
+    for view in (2, 3):
+        write_pair(broken, 12, view)
+    start_and_stop(broken, tmp_path / "a")
+    start_and_stop(broken, tmp_path / "b")
+    with pytest.raises(CarvanaError, match=r"not those the run started with \(batch size: 3 then, 2 now\)"):
+        fit(tiny(accumulate=2), broken, tmp_path / "a", resume=True, progress=False)
+    (tmp_path / "a" / "config.json").write_text(tiny(epochs=4).to_json())
+    with pytest.raises(CarvanaError, match="total steps: 2 then, 4 now"):
+        fit(tiny(epochs=4), broken, tmp_path / "a", resume=True, progress=False)
+    write_pair(broken, 13, 1)
+    with pytest.raises(CarvanaError, match="photos: 3 then, 4 now"):
+        fit(tiny(), broken, tmp_path / "b", resume=True, progress=False)
+
+
+def test_the_checkpoint_of_another_net_is_named(carvana, tmp_path):
+    start_and_stop(carvana, tmp_path / "a")
+    start_and_stop(carvana, tmp_path / "b", base_channels=2)
+    shutil.copy(tmp_path / "b" / "last.pt", tmp_path / "a" / "last.pt")
+    with pytest.raises(CarvanaError, match=r"checkpoint in .*a is that of another net \(model\)"):
+        fit(tiny(), carvana, tmp_path / "a", resume=True, progress=False)
+
+
+def test_a_run_goes_on_where_the_loss_has_to_be_scaled(carvana, tmp_path, monkeypatch):
+    start_and_stop(carvana, tmp_path)
+
+    def with_scaler(config):
+        accelerator = make_accelerator(config)
+        accelerator.scaler = torch.amp.GradScaler("cpu")
+        return accelerator
+
+    monkeypatch.setattr("carvana_lib.training.make_accelerator", with_scaler)
+    assert len(fit(tiny(), carvana, tmp_path, resume=True, progress=False)) == 2
+
+
+def test_infinite_weights_are_never_kept(carvana, tmp_path, monkeypatch):
+    real, calls = LOSSES["bce+dice"], []
+
+    def overflowing(logits, targets):
+        calls.append(1)
+        # The root's gradient at 0 is infinite, its value is not.
+        return real(logits, targets) + (0 * torch.sqrt((0 * logits).sum()) if len(calls) in (5, 15) else 0)
+
+    monkeypatch.setitem(LOSSES, "bce+dice", overflowing)
+    steps = 20 // 4
+    with pytest.raises(CarvanaError, match="infinite in epoch 1: lower learning_rate; nothing was saved"):
+        fit(tiny(), carvana, tmp_path / "a", progress=False)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["config.json"]
+    assert len(calls) == steps
+    with pytest.raises(CarvanaError, match="infinite in epoch 2: lower learning_rate; the last good state is kept"):
+        fit(tiny(), carvana, tmp_path / "b", progress=False)
+    assert load_checkpoint(tmp_path / "b")["epoch"] == 1
+
+
+def test_a_net_without_memory_is_named(carvana, tmp_path, monkeypatch):
+    def full(self):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(TrainConfig, "build_model", full)
+    with pytest.raises(CarvanaError, match="no memory for a net of base_channels=4 and depth=2"):
+        fit(tiny(), carvana, tmp_path, progress=False)
+
+
+def test_accumulation_is_the_configs_alone(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    assert make_accelerator(tiny(accumulate=2)).gradient_accumulation_steps == 2
+
+
+def test_fewer_photos_than_parts(broken, tmp_path):
+    write_pair(broken, 21, 1)
+    with pytest.raises(CarvanaError, match=r"for 1 photos cannot be shared .*use fewer of them"):
+        fit(tiny(accumulate=4), broken, tmp_path / "run", progress=False)
