@@ -200,7 +200,7 @@ class Run:
                 continue  # the run began on a device that needs none
             try:
                 part.load_state_dict(state["parts"][name])
-            except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 raise CarvanaError(
                     f"the checkpoint in {out} is that of another net ({name}): restore {out}, or train anew"
                 ) from error

@@ -140,6 +140,10 @@ def failures_in_words(run: Run, out: Path) -> Iterator[None]:
         saved = f"{out} holds {run.saved}; {RESUME}" if run.saved else f"nothing was saved in {out} yet"
         if _is_memory(error):
             raise CarvanaError(f"out of memory {where} with {_smaller(run)}. {saved}") from error
+        if "C++ compiler" in str(error):
+            raise CarvanaError(
+                f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
+            ) from error
         if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in reason for word in _GPU_GONE):
             raise CarvanaError(
                 f"the GPU failed {where} ({reason}): see whether nvidia-smi still shows it, restart the kernel or "

@@ -189,6 +189,7 @@ def test_before_the_first_checkpoint_nothing_is_promised(carvana, tmp_path, monk
         ),
         ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", "the GPU failed"),
         ("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [1.2.3.4]", "another process"),
+        ("InvalidCxxCompiler: No working C++ compiler found in torch._inductor.config.cpp.cxx", "--no-compile"),
     ],
 )
 def test_a_device_or_process_that_is_gone_says_what_was_saved(carvana, tmp_path, monkeypatch, message, words):
