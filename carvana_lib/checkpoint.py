@@ -271,13 +271,13 @@ def replaced_run(out: Path) -> Iterator[None]:
     It is deleted at the end if the new run has weights, and comes back if that has nothing at all.
 
     Raises:
-        CarvanaError: as `hold_run`, or `out` is no run folder.
+        CarvanaError: as `hold_run`, or `out` or `<out>.replaced` is no run folder.
     """
     out = out.resolve()
     aside = out.with_name(f"{out.name}.replaced")
     with hold_run(out):
         is_run = _is_run(out) and any(out.iterdir())
-        if aside.exists() and not (out / BEST_WEIGHTS).exists():
+        if _is_run(aside) and not (out / BEST_WEIGHTS).exists():
             # An overwriting run was stopped before it had weights: what it replaced is worth more.
             shutil.rmtree(out)
         elif not is_run:

@@ -363,6 +363,16 @@ def test_a_replaced_run_comes_back_unless_the_new_one_has_something(tmp_path):
     assert load_checkpoint(tmp_path / "new")["step"] == 3
 
 
+def test_a_folder_in_the_way_of_the_run_put_aside_stays(tmp_path):
+    start_run(tmp_path / "run", tiny(), step=1)
+    (tmp_path / "run.replaced").mkdir()
+    (tmp_path / "run.replaced" / "photo.jpg").touch()
+    with pytest.raises(CarvanaError, match=r"run\.replaced is not a run folder"), replaced_run(tmp_path / "run"):
+        pass
+    assert (tmp_path / "run.replaced" / "photo.jpg").exists()
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
+
+
 def test_a_run_put_aside_by_a_killed_one_is_found_again(tmp_path):
     out = tmp_path / "run"
     start_run(tmp_path / "run.replaced", tiny(), step=1)
