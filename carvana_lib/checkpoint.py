@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import warnings
 import zipfile
@@ -168,15 +169,23 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
         if not path.exists():
             continue
         try:
+            path.open("rb").close()
+        except OSError as error:
+            # It may well be whole: an older one must not take its place.
+            raise CarvanaError(f"{path} may not be read ({error.strerror}): change its permissions") from None
+        try:
             state = _read_checkpoint(path)
         except CarvanaError as error:
             faults.append(str(error))
             continue
         if faults:
             warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
+            with suppress(OSError):
+                # Else the next save would keep the damaged one as the spare.
+                os.replace(path, out / LAST_CHECKPOINT)
         return state
     if faults:
-        raise CarvanaError(f"{' and '.join(faults)}: remove {out} and train again")
+        raise CarvanaError(f"{' and '.join(faults)}: train anew in another --out, from --start {out} if it has weights")
     return None
 
 
@@ -201,6 +210,15 @@ def _check_sums(path: Path) -> None:
             raise ValueError(f"{damaged} is not as it was written")
 
 
+def read_config(out: Path) -> TrainConfig:
+    """The settings of the run in `out`. Raises CarvanaError if they cannot be read."""
+    try:
+        text = (out / CONFIG).read_bytes()
+    except OSError as error:
+        raise CarvanaError(f"{out / CONFIG} cannot be read ({error.strerror}): change its permissions") from None
+    return TrainConfig.from_json(text, out / CONFIG)
+
+
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to go on from, or None for a new run in an empty folder.
 
@@ -216,7 +234,7 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         )
     if not (out / CONFIG).exists():
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
-    saved, now = asdict(TrainConfig.from_json((out / CONFIG).read_bytes(), out / CONFIG)), asdict(config)
+    saved, now = asdict(read_config(out)), asdict(config)
     if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
         raise CarvanaError(
             f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
@@ -307,8 +325,14 @@ def _is_run(out: Path) -> bool:
     _remove_abandoned(out)
     if not out.exists():
         return False
-    if not (out / CONFIG).exists() and (out.is_file() or any(out.iterdir())):
-        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): it is not overwritten; name another --out")
+    if out.is_dir() and not any(out.iterdir()):
+        return True
+    try:
+        read_config(out)
+    except CarvanaError:
+        raise CarvanaError(
+            f"{out} is not a run folder (no {CONFIG} of one): it is not overwritten; name another --out"
+        ) from None
     return True
 
 

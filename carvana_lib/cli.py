@@ -138,7 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    from .checkpoint import replaced_run
+    from .checkpoint import read_config, replaced_run
     from .data import find_data
     from .devices import make_accelerator
     from .training import fit
@@ -147,7 +147,7 @@ def run_train(options: argparse.Namespace) -> int:
     saved = out / "config.json"
     given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
     resumed = options.resume and saved.exists()
-    start = TrainConfig.from_json(saved.read_bytes(), saved) if resumed else preset(options.preset)
+    start = read_config(out) if resumed else preset(options.preset)
     try:
         config = replace(start, **given)
     except CarvanaError as error:

@@ -22,7 +22,7 @@ _CHOICES = {
     "precision": ("auto", "float32", "bf16", "fp16"),
 }
 _AT_LEAST_ONE = ("base_channels", "depth", "patch", "epochs", "batch_size", "accumulate", "log_every")
-_AT_MOST = {"base_channels": 1024, "depth": 8, "patch": 16, "seed": 2**31 - 1, "rotate": 180.0}
+_AT_MOST = {"base_channels": 1024, "depth": 8, "patch": 16, "seed": 2**31 - 1, "rotate": 180.0, "epochs": 10**6}
 _SHARES = ("flip", "scale", "shift", "warped", "colour", "ema_decay")
 
 

@@ -28,7 +28,8 @@ class DoubleConv(nn.Sequential):
 class Up(nn.Module):
     """Double the size and halve the channels, set beside the skip connection, then DoubleConv.
 
-    `deep` (N, 2C, H, W) and `skip` (N, C, at least 2H, at least 2W) -> (N, C, 2H, 2W).
+    `deep` (N, 2C, H, W) and `skip` (N, C, at least 2H, at least 2W) -> (N, C, 2H, 2W);
+    with padding "valid", four less each way.
     """
 
     def __init__(self, channels: int, up: str, norm: str | None, padding: str) -> None:

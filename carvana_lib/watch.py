@@ -67,8 +67,8 @@ def check_masks(masks: np.ndarray, fold: str) -> None:
     # Almost always the first one does.
     if any(mask.min() < 128 <= mask.max() for mask in masks):
         return
-    highest = max(mask.max() for mask in masks)
-    what = "background" if highest < 128 else "car"
+    highest, lowest = max(mask.max() for mask in masks), min(mask.min() for mask in masks)
+    what = "background" if highest < 128 else "car" if lowest >= 128 else "background or car"
     scale = f" (their highest value is {highest}: car must be 255)" if 0 < highest < 128 else ""
     raise CarvanaError(
         f"every {fold} mask is {what} alone{scale}: there is nothing to tell apart; "
@@ -84,7 +84,8 @@ def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch:
                 f"the loss became {loss} in epoch {epoch} on the photos {' '.join(photos)}: look at those "
                 f"files, or lower learning_rate; {_kept(out)}"
             )
-        if loss < 0:
+        # Rounding takes the Dice loss of a perfect mask a little below 0.
+        if loss < -1e-4:
             raise CarvanaError(
                 f"the loss fell below 0, to {loss:.4g}, in epoch {epoch} on the photos {' '.join(photos)}: "
                 "only masks outside 0 to 1 do that; divide masks of 0 to 255 by 255"
@@ -189,8 +190,8 @@ def _smaller(run: Run) -> str:
     more = next((n for n in counts if all(size % (n * processes) == 0 for size in sizes)), None)
     if more:
         same.append(f"accumulate={more} (batch norm then sees {run.batch_size // (processes * more)} photos)")
-    if config.batch_size > parts:
-        anew.append(f"batch_size={max(parts, config.batch_size // 2 // parts * parts)}")
+    if run.batch_size > parts:
+        anew.append(f"batch_size={max(parts, run.batch_size // 2 // parts * parts)}")
     width, height = config.size
     anew.append(f"size={max(8, width // 2)}x{max(8, height // 2)}")
     return (

@@ -7,6 +7,7 @@ import time
 import warnings
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,8 +192,9 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path):
         assert load_checkpoint(tmp_path)["step"] == 1
     # The warning points at the caller.
     assert caught[0].filename == __file__
+    (tmp_path / "last.pt").write_bytes(b"cut short")
     (tmp_path / "previous.pt").write_bytes(b"")
-    with pytest.raises(CarvanaError, match=r"last\.pt is damaged .* and .*previous\.pt is damaged .*train again"):
+    with pytest.raises(CarvanaError, match=r"last\.pt is damaged .* and .*previous\.pt is damaged .*train anew"):
         load_checkpoint(tmp_path)
     (tmp_path / "last.pt").unlink()
     with pytest.raises(CarvanaError, match=r"previous\.pt is damaged"):
@@ -377,7 +379,7 @@ def test_a_run_put_aside_by_a_killed_one_is_found_again(tmp_path):
     out = tmp_path / "run"
     start_run(tmp_path / "run.replaced", tiny(), step=1)
     out.mkdir()
-    (out / "config.json").touch()
+    (out / "config.json").write_text(tiny().to_json())
     with pytest.raises(ZeroDivisionError), replaced_run(out):
         raise ZeroDivisionError
     assert load_checkpoint(out)["step"] == 1
@@ -405,4 +407,39 @@ def test_scores_without_a_checkpoint_are_not_trained_over(tmp_path):
     assert prepare_run(tmp_path, tiny(), resume=True) is None
     (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n2,0.6\n")
     with pytest.raises(CarvanaError, match="holds scores and no checkpoint to resume from"):
+        prepare_run(tmp_path, tiny(), resume=True)
+
+
+def test_the_folder_of_another_program_is_no_run(tmp_path):
+    (tmp_path / "config.json").write_text('{"name": "my app"}')
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(CarvanaError, match="is not a run folder"):
+        remove_run(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_after_a_fallback_the_spare_is_the_good_one(tmp_path):
+    start_run(tmp_path, tiny(), step=1)
+    start_run(tmp_path, tiny(), step=2)
+    (tmp_path / "last.pt").write_bytes(b"damaged")
+    with pytest.warns(CarvanaWarning, match="going on from the one before"):
+        assert load_checkpoint(tmp_path)["step"] == 1
+    start_run(tmp_path, tiny(), step=3)
+    (tmp_path / "last.pt").write_bytes(b"damaged again")
+    with pytest.warns(CarvanaWarning, match="going on from the one before"):
+        assert load_checkpoint(tmp_path)["step"] == 1
+
+
+def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    start_run(tmp_path, tiny(), step=1)
+    start_run(tmp_path, tiny(), step=2)
+
+    def refuse(self, *_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CarvanaError, match=r"last\.pt may not be read \(Permission denied\): change its permissions"):
+        load_checkpoint(tmp_path)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(CarvanaError, match=r"config\.json cannot be read \(Permission denied\)"):
         prepare_run(tmp_path, tiny(), resume=True)

@@ -203,3 +203,16 @@ def test_other_errors_stay_what_they_are(carvana, tmp_path, monkeypatch):
     failing(monkeypatch, RuntimeError("a mistake in the code"), at=0)
     with pytest.raises(RuntimeError, match="a mistake in the code"):
         fit(tiny(), carvana, tmp_path / "run", progress=False)
+
+
+def test_rounding_below_zero_is_no_fault(tmp_path):
+    check_losses([-1.2e-7], [["a"]], 1, tmp_path)
+    with pytest.raises(CarvanaError, match="fell below 0"):
+        check_losses([-0.01], [["a"]], 1, tmp_path)
+
+
+def test_masks_of_either_kind_alone_are_called_so():
+    masks = np.stack([np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8)])
+    for chosen, what in ((masks, "background or car"), (masks[:1], "background"), (masks[1:], "car")):
+        with pytest.raises(CarvanaError, match=f"every training mask is {what} alone"):
+            check_masks(chosen, "training")
