@@ -241,14 +241,10 @@ def test_further_faults_are_counted():
 
 def test_a_reduced_jpeg_lies_where_its_mask_lies(tmp_path):
     # 1918 is not a whole number of eights or fours: decoded at 480 pixels, the photo would be moved.
-    Image.fromarray(np.uint8(255 * (np.arange(1918) < 959))).resize((1918, 1280)).save(
-        tmp_path / "half.jpg", quality=95
-    )
-    read = read_photo(tmp_path / "half.jpg", (240, 160))[80, :, 0] / 255
-    exact = np.asarray(Image.open(tmp_path / "half.jpg").resize((240, 160), Image.Resampling.BOX))[80] / 255
-    assert abs(read.sum() - exact.sum()) < 0.05
-    wide = np.arange(240)
-    assert abs((read * wide).sum() - (exact * wide).sum()) / 240 < 0.05
+    row = np.uint8(255 * (np.arange(1918) < 1800))
+    Image.fromarray(np.tile(row, (1280, 1))).save(tmp_path / "edge.jpg", quality=95)
+    read = read_photo(tmp_path / "edge.jpg", (240, 160))[80, :, 0] / 255
+    assert abs(read.sum() - 240 * 1800 / 1918) < 0.05
 
 
 _IN_WORDS = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0six\0\0\0\0\0"

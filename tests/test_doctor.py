@@ -428,6 +428,7 @@ def test_damage_that_once_ended_the_doctor(broken):
 
 def test_a_folder_named_exif_hides_no_wrong_size(broken, tmp_path):
     root = broken.rename(tmp_path / "EXIF photos")
+    save_photo(root, lambda image: image.convert("L"))
     save_mask(root, lambda values: values[:-2])
     assert any("but its photo is" in fault for fault in check_data(root, progress=False)[1])
 

@@ -378,7 +378,8 @@ def test_a_log_in_page_of_any_kind_leaves_what_came_before(kaggle, folder, zips,
     assert (folder / "train.zip.part").read_bytes() == zips["train.zip"][:500]
 
 
-def test_a_server_that_starts_anew_each_time_is_given_up(kaggle, folder, zips):
+def test_a_server_that_starts_anew_each_time_is_given_up(kaggle, folder, zips, monkeypatch):
+    monkeypatch.setattr(download_module, "CHUNK", 64)
     kaggle.ranges = False
     kaggle.cuts = [300, 200] * 20
     with pytest.raises(CarvanaError, match="is not complete"):
