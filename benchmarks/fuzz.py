@@ -207,7 +207,9 @@ def _read_rle(path: Path) -> bytes:
 
 def _read_csv(path: Path) -> bytes:
     masks = read_submission(path, HEIGHT, WIDTH)
-    rows = [line.split(",") for line in path.read_text().replace('"', "").splitlines()[1:]]
+    text = path.read_text("utf-8", "surrogateescape").replace('"', "")
+    # Not splitlines, which takes more signs for ends of lines than CSV does.
+    rows = [line.split(",") for line in text.rstrip("\n").split("\n")[1:]]
     assert [name for name, _ in rows] == list(masks)
     for _, text in rows:
         rle_decode(text, HEIGHT, WIDTH)
