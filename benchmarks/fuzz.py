@@ -34,11 +34,12 @@ import torch
 from PIL import Image
 
 from carvana_lib.archives import unpack
-from carvana_lib.checkpoint import load_model, prepare_run, save_weights
+from carvana_lib.checkpoint import load_model, save_weights
 from carvana_lib.config import TrainConfig, preset
 from carvana_lib.data import Pair, list_pairs, read_pair
 from carvana_lib.errors import CarvanaError
 from carvana_lib.images import read_mask
+from carvana_lib.run_folder import prepare_run
 from carvana_lib.submission import read_submission, rle_decode, rle_encode
 from carvana_lib.training import fit
 

@@ -1,15 +1,12 @@
-"""Weights, checkpoints and run folders: what training needs to go on; read without running code."""
+"""Weights and checkpoints: what training needs to go on; read without running code."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +17,13 @@ from torch import nn
 
 from .config import TrainConfig
 from .errors import CarvanaError, CarvanaWarning
-from .files import in_use, is_abandoned, temporary_file, write_atomically
-from .history import METRICS
+from .files import write_atomically
 from .unet import UNet, with_patches
 
 BEST_WEIGHTS = "best.safetensors"
 LAST_CHECKPOINT = "last.pt"
 PREVIOUS_CHECKPOINT = "previous.pt"
-CONFIG = "config.json"
 _STATE = {"parts", "epoch", "step", "steps_per_epoch", "loss_sum", "history"}
-# Settings that a run may be resumed with another value of: they change its speed and memory.
-_MAY_CHANGE = ("accumulate", "recompute", "log_every", "checkpoint_minutes")
 PRETRAINED = Path(__file__).parent / "weights"
 
 
@@ -53,6 +46,10 @@ def _sum(tensors: dict[str, torch.Tensor]) -> str:
 def weights_file(path: str | Path) -> Path:
     """The .safetensors file itself, the best weights of a run folder, or weights that come with the package."""
     path = Path(path)
+    try:
+        path.exists()
+    except OSError as error:
+        raise CarvanaError(f"no weights to be had from {path} ({error.strerror}): check its folders and name") from None
     if not path.exists() and (PRETRAINED / f"{path}.safetensors").exists():
         return PRETRAINED / f"{path}.safetensors"
     if path.is_dir():
@@ -208,138 +205,3 @@ def _check_sums(path: Path) -> None:
         folder = next((entry.filename for entry in archive.infolist() if entry.external_attr & 0x10), None)
         if damaged := folder or archive.testzip():
             raise ValueError(f"{damaged} is not as it was written")
-
-
-def read_config(out: Path) -> TrainConfig:
-    """The settings of the run in `out`. Raises CarvanaError if they cannot be read."""
-    try:
-        text = (out / CONFIG).read_bytes()
-    except OSError as error:
-        raise CarvanaError(f"{out / CONFIG} cannot be read ({error.strerror}): change its permissions") from None
-    return TrainConfig.from_json(text, out / CONFIG)
-
-
-def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to go on from, or None for a new run in an empty folder.
-
-    Raises:
-        CarvanaError: `out` is in use and not to be resumed, or holds a run with other settings.
-    """
-    _remove_abandoned(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
-    if not resume:
-        raise CarvanaError(
-            f"{out} exists: --resume goes on with it, --overwrite trains anew, --out names another folder"
-        )
-    if not (out / CONFIG).exists():
-        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
-    saved, now = asdict(read_config(out)), asdict(config)
-    if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
-        raise CarvanaError(
-            f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
-        )
-    state = load_checkpoint(out)
-    # A header and one epoch: that epoch may have been killed between its scores and its checkpoint.
-    if state is None and (out / METRICS).exists() and len((out / METRICS).read_text().splitlines()) > 2:
-        raise CarvanaError(
-            f"{out} holds scores and no checkpoint to resume from: train anew in another --out, from --start {out}"
-        )
-    return state
-
-
-@contextmanager
-def hold_run(out: Path) -> Iterator[None]:
-    """Make the run folder `out` if it is not there, and keep other trainings out of it (not on Windows).
-
-    A folder that was made and stayed empty is removed again.
-
-    Raises:
-        CarvanaError: another process trains there, or the folder cannot be made.
-    """
-    new = not out.exists()
-    with ExitStack() as stack:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(in_use(out))
-        except (FileExistsError, NotADirectoryError):
-            raise CarvanaError(f"{out} is not a run folder but a file: name another --out") from None
-        except OSError as error:
-            raise CarvanaError(f"cannot train in {out} ({error}): name another --out") from None
-        try:
-            yield
-        finally:
-            if new:
-                with suppress(OSError):
-                    out.rmdir()
-
-
-def remove_run(out: Path) -> None:
-    """Delete a run folder, and only a run folder that no process trains in."""
-    out = out.resolve()
-    if _is_run(out):
-        with hold_run(out):
-            shutil.rmtree(out)
-
-
-@contextmanager
-def replaced_run(out: Path) -> Iterator[None]:
-    """Put the run folder `out` aside, as `<out>.replaced`, for a new run in its place.
-
-    It is deleted at the end if the new run has weights, and comes back if that has nothing at all.
-
-    Raises:
-        CarvanaError: as `hold_run`, or `out` or `<out>.replaced` is no run folder.
-    """
-    out = out.resolve()
-    aside = out.with_name(f"{out.name}.replaced")
-    with hold_run(out):
-        is_run = _is_run(out) and any(out.iterdir())
-        if _is_run(aside) and not (out / BEST_WEIGHTS).exists():
-            # An overwriting run was stopped before it had weights: what it replaced is worth more.
-            shutil.rmtree(out)
-        elif not is_run:
-            aside = None
-        else:
-            shutil.rmtree(aside, ignore_errors=True)
-            out.rename(aside)
-    if aside is None:
-        yield
-        return
-    # Where `out` was a link, its target has to be there.
-    out.mkdir()
-    try:
-        yield
-    finally:
-        if (out / BEST_WEIGHTS).exists():
-            shutil.rmtree(aside)
-        elif (out / LAST_CHECKPOINT).exists() or (out / PREVIOUS_CHECKPOINT).exists():
-            warnings.warn(f"this run has no weights yet: the one before is kept in {aside}", CarvanaWarning, 2)
-        else:
-            shutil.rmtree(out, ignore_errors=True)
-            aside.rename(out)
-
-
-def _is_run(out: Path) -> bool:
-    """Whether there is a run in `out`. Raises CarvanaError for a folder or file that is something else."""
-    _remove_abandoned(out)
-    if not out.exists():
-        return False
-    if out.is_dir() and not any(out.iterdir()):
-        return True
-    try:
-        read_config(out)
-    except CarvanaError:
-        raise CarvanaError(
-            f"{out} is not a run folder (no {CONFIG} of one): it is not overwritten; name another --out"
-        ) from None
-    return True
-
-
-def _remove_abandoned(out: Path) -> None:
-    """What a killed training left half written."""
-    for name in (CONFIG, BEST_WEIGHTS, LAST_CHECKPOINT, METRICS):
-        left = temporary_file(out / name)
-        with suppress(OSError):
-            if is_abandoned(left):
-                left.unlink()

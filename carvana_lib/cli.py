@@ -138,15 +138,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    from .checkpoint import read_config, replaced_run
     from .data import find_data
     from .devices import make_accelerator
+    from .run_folder import read_config, replaced_run
     from .training import fit
 
     out = options.out or Path("runs") / options.preset
     saved = out / "config.json"
     given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
-    resumed = options.resume and saved.exists()
+    resumed = options.resume and os.path.exists(saved)
     start = read_config(out) if resumed else preset(options.preset)
     try:
         config = replace(start, **given)
@@ -155,7 +155,7 @@ def run_train(options: argparse.Namespace) -> int:
     if options.overwrite and config.start and Path(config.start).resolve().is_relative_to(out.resolve()):
         options.parser.error(f"--start {config.start} lies in {out}, which --overwrite replaces: name another --out")
     root = find_data(options.data)
-    if options.resume and not saved.exists():
+    if options.resume and not resumed:
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     accelerator = make_accelerator(config)
     with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,7 +13,7 @@ from torch import nn
 
 from .checkpoint import BEST_WEIGHTS, best_dice, save_checkpoint, save_weights, start_weights
 from .config import TrainConfig
-from .data import CarvanaDataset
+from .data import CarvanaDataset, Pair
 from .errors import CarvanaError
 from .evaluation import Evaluation, evaluate
 from .history import METRICS, History, write_curves, write_metrics
@@ -29,7 +32,8 @@ _SEED_STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
 class Run:
     """One training: net, optimizer, schedule, history and position, in one of the processes that train it."""
 
-    def __init__(self, config: TrainConfig, accelerator: Accelerator, photos: int) -> None:
+    def __init__(self, config: TrainConfig, accelerator: Accelerator, photos: int, photo_names: str = "") -> None:
+        """`photos` to train on; `photo_names` is their `sum_of_names`, which has to stay the same for a resume."""
         parts = accelerator.num_processes * config.accumulate
         self.batch_size = min(config.batch_size, photos // parts * parts)
         if config.batch_size % parts or self.batch_size == 0:
@@ -38,7 +42,8 @@ class Run:
                 f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
                 f"{accelerator.num_processes} x {config.accumulate}: {cure}"
             )
-        self.config, self.accelerator, self.photos = config, accelerator, photos
+        self.config, self.accelerator = config, accelerator
+        self.photos, self.photo_names = photos, photo_names
         # Photos that do not fill a last batch are left out; every epoch draws others.
         self.steps_per_epoch = photos // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
@@ -59,6 +64,7 @@ class Run:
         self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
         self.epoch = self.step = 0
         self.loss_sum, self.best_dice = 0.0, -1.0
+        self.seconds = 0.0  # that the steps of this epoch took, also before a stop
         self.history: History = []
         self.saved = ""  # the position of the newest checkpoint
 
@@ -155,7 +161,8 @@ class Run:
         values = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
         rate = self.schedule.get_last_lr()[0]
         self.history.append({"epoch": self.epoch + 1, "learning_rate": rate, "loss": self.mean_loss, **values, **speed})
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.step = self.epoch + 1, 0
+        self.loss_sum = self.seconds = 0.0
 
     def write_epoch(self, out: Path) -> None:
         """The weights if they are the best, then metrics.csv and curves, and last the checkpoint."""
@@ -175,7 +182,7 @@ class Run:
         if self.accelerator.is_main_process:
             parts = {name: part.state_dict() for name, part in self._parts().items()}
             position = {"epoch": self.epoch, "step": self.step}
-            totals = {"loss_sum": self.loss_sum, "history": self.history}
+            totals = {"loss_sum": self.loss_sum, "seconds": self.seconds, "history": self.history}
             save_checkpoint(out, {"parts": parts, **position, **totals, **self._sizes()})
         self.saved = self.position
 
@@ -206,13 +213,14 @@ class Run:
                 ) from error
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.history = state["loss_sum"], state["history"]
+        self.seconds = state.get("seconds", math.nan)  # not kept at first
         # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
         self.saved = self.position
 
-    def _sizes(self) -> dict[str, int]:
+    def _sizes(self) -> dict[str, int | str]:
         """What has to stay as it is for the steps of a resumed run to be the same."""
-        names = ("photos", "batch_size", "steps_per_epoch", "total_steps")
+        names = ("photos", "photo_names", "batch_size", "steps_per_epoch", "total_steps")
         return {name: getattr(self, name) for name in names}
 
     def _parts(self) -> dict[str, typing.Any]:
@@ -224,6 +232,11 @@ class Run:
             "scaler": self.accelerator.scaler,
         }
         return {name: part for name, part in parts.items() if part is not None}
+
+
+def sum_of_names(pairs: Iterable[Pair]) -> str:
+    """A short SHA-256 of the names of photos, in their order."""
+    return "SHA-256 " + hashlib.sha256("/".join(pair.name for pair in pairs).encode()).hexdigest()[:12]
 
 
 def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:

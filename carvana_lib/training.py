@@ -11,13 +11,13 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from .cache import open_datasets
-from .checkpoint import CONFIG, hold_run, prepare_run
 from .config import TrainConfig
 from .data import CarvanaDataset
 from .devices import make_accelerator
 from .files import write_atomically
 from .history import METRICS, History, epoch_line, write_metrics
-from .run import Run, epoch_order
+from .run import Run, epoch_order, sum_of_names
+from .run_folder import CONFIG, hold_run, prepare_run
 from .signals import RESUME, stop_on_signal
 from .watch import check_epoch, check_masks, check_settings, check_weights, failures_in_words, net_in_words
 
@@ -65,7 +65,7 @@ def fit(
         check_masks(train.masks(), "training")
         check_masks(validation.masks(), "validation")
         with net_in_words(config):
-            run = Run(config, accelerator, len(train))
+            run = Run(config, accelerator, len(train), sum_of_names([*train.pairs, *validation.pairs]))
         if checkpoint is not None:
             run.restore(checkpoint, out)
         else:
@@ -107,11 +107,11 @@ def train_epochs(
 def train_epoch(
     run: Run, train: CarvanaDataset, out: Path, stopped: threading.Event, progress: bool
 ) -> dict[str, float]:
-    """The steps that are left of an epoch; returns its seconds and photos a second."""
+    """The steps that are left of an epoch; returns the seconds of all its steps and photos a second."""
     config = run.config
     order = epoch_order(len(train), config.seed, run.epoch)
-    began, first_step, unchecked = time.perf_counter(), run.step, []
-    saved = began
+    saved, unchecked = time.perf_counter(), []
+    began = saved - run.seconds
     title = f"Epoch {run.epoch + 1}/{config.epochs}"
     with tqdm(total=run.steps_per_epoch, initial=run.step, desc=title, unit="step", disable=not progress) as bar:
         while run.step < run.steps_per_epoch:
@@ -121,7 +121,8 @@ def train_epoch(
                 continue
             run.add_losses(unchecked, out)
             unchecked = []
-            rate = (run.step - first_step) * run.batch_size / (time.perf_counter() - began)
+            run.seconds = time.perf_counter() - began
+            rate = run.step * run.batch_size / run.seconds
             left = (run.total_steps - run.steps_done) * run.batch_size / rate / 60
             bar.set_postfix_str(f"loss {run.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left")
             if run.any_process(stopped.is_set()):
@@ -130,5 +131,4 @@ def train_epoch(
             if time.perf_counter() - saved > 60 * config.checkpoint_minutes:
                 run.save(out)
                 saved = time.perf_counter()
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "images_per_second": (run.step - first_step) * run.batch_size / seconds}
+    return {"seconds": run.seconds, "images_per_second": run.step * run.batch_size / run.seconds}

@@ -21,7 +21,6 @@ from carvana_lib.cache import cache_folder, load_arrays
 from carvana_lib.checkpoint import (
     load_checkpoint,
     load_model,
-    remove_run,
     save_checkpoint,
     save_weights,
 )
@@ -34,6 +33,7 @@ from carvana_lib.history import write_curves, write_metrics
 from carvana_lib.plotting import save_figure
 from carvana_lib.prediction import predict_files
 from carvana_lib.run import Run
+from carvana_lib.run_folder import remove_run
 from carvana_lib.submission import write_submission
 from carvana_lib.training import fit
 
@@ -265,18 +265,26 @@ def full_disk(folder: Path):
 
 
 @contextmanager
+def as_another_user():
+    """Without the administrator's rights, should the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextmanager
 def locked(folder: Path):
     """Nothing may be written to `folder`, also where the tests run as root."""
     folder.chmod(0o555)
-    if os.geteuid() == 0:
-        os.seteuid(65534)
-        try:
+    try:
+        with as_another_user():
             yield
-        finally:
-            os.seteuid(0)
-            folder.chmod(0o755)
-    else:
-        yield
+    finally:
         folder.chmod(0o755)
 
 
@@ -299,6 +307,26 @@ def write_everything(trained: Path, photo: Path):
         "metrics": (lambda folder: write_metrics(folder / "metrics.csv", rows), "metrics.csv"),
         "figure": (lambda folder: save_figure(figure, folder / "f.png"), "f.png"),
     }
+
+
+@posix
+def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana):
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        run = Path(scratch) / "closed" / "run"
+        shutil.copytree(trained, run)
+        run.parent.chmod(0o600)
+        config = load_model(trained)[1]
+        with as_another_user():
+            with pytest.raises(CarvanaError, match=r"no weights to be had from .*run \(Permission denied\)"):
+                load_model(run)
+            for resume in (False, True):
+                with pytest.raises(CarvanaError, match=r"cannot train in .*run \(.*Permission denied"):
+                    fit(config, carvana, run, resume=resume, progress=False)
+        with pytest.raises(CarvanaError, match="File name too long"):
+            load_model("a" * 300)
+        run.parent.chmod(0o755)
+        assert load_model(run)[1] == config
 
 
 def drawn_figure():

@@ -394,3 +394,31 @@ def test_fewer_photos_than_parts(broken, tmp_path):
     write_pair(broken, 21, 1)
     with pytest.raises(CarvanaError, match=r"for 1 photos cannot be shared .*use fewer of them"):
         fit(tiny(accumulate=4), broken, tmp_path / "run", progress=False)
+
+
+def test_other_photos_of_the_same_number_are_noticed(broken, tmp_path):
+    start_and_stop(broken, tmp_path / "run", batch_size=1)
+    for file in (*broken.glob("train/*_01.*"), *broken.glob("train_masks/*_01_mask.*")):
+        file.rename(file.with_name(file.name.replace("_01", "_16")))
+    with pytest.raises(CarvanaError, match=r"photo names: SHA-256 \w+ then, SHA-256 \w+ now"):
+        fit(tiny(batch_size=1), broken, tmp_path / "run", resume=True, progress=False)
+
+
+def test_seconds_of_an_epoch_are_those_before_a_stop_and_after(carvana, tmp_path, monkeypatch):
+    real = Run.train_step
+
+    def stopped_at_the_end(run, train, order):
+        result = real(run, train, order)
+        if run.step == run.steps_per_epoch:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "train_step", stopped_at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny(epochs=1), carvana, tmp_path / "run", progress=False)
+    state = load_checkpoint(tmp_path / "run")
+    assert state["step"] == state["steps_per_epoch"]
+    row = fit(tiny(epochs=1), carvana, tmp_path / "run", resume=True, progress=False)[0]
+    assert row["seconds"] == state["seconds"] > 0
+    assert row["images_per_second"] == state["step"] * state["batch_size"] / state["seconds"]

@@ -29,6 +29,7 @@ TESTS = {
     "losses": ["test_losses.py"],
     "data": ["test_data.py", "test_doctor.py"],
     "checkpoint": ["test_checkpoint.py"],
+    "run_folder": ["test_run_folder.py"],
 }
 _SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE,
