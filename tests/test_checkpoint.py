@@ -108,6 +108,8 @@ def test_which_file_a_name_means(tmp_path, monkeypatch):
     assert weights_file(tmp_path / "own.safetensors") == tmp_path / "own.safetensors"
     with pytest.raises(CarvanaError, match=r"no weights none: .* small"):
         weights_file("none")
+    with pytest.raises(CarvanaError, match=r"no weights to be had from a+ \(File name too long\): check its folders"):
+        weights_file("a" * 300)
 
 
 def test_weights_that_come_along_are_loaded_by_name(tmp_path, monkeypatch):

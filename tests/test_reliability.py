@@ -323,8 +323,6 @@ def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana):
             for resume in (False, True):
                 with pytest.raises(CarvanaError, match=r"cannot train in .*run \(.*Permission denied"):
                     fit(config, carvana, run, resume=resume, progress=False)
-        with pytest.raises(CarvanaError, match="File name too long"):
-            load_model("a" * 300)
         run.parent.chmod(0o755)
         assert load_model(run)[1] == config
 

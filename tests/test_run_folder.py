@@ -157,6 +157,17 @@ def test_a_run_put_aside_by_a_killed_one_is_found_again(tmp_path):
     assert not (tmp_path / "run.replaced").exists()
 
 
+def test_of_two_runs_put_aside_only_the_one_with_weights_is_kept(tmp_path):
+    out = tmp_path / "run"
+    for step, place in enumerate((tmp_path / "run.replaced", out)):
+        start_run(place, tiny(), step=step)
+    save_weights(out / "best.safetensors", tiny().build_model(), tiny())
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+    assert not (tmp_path / "run.replaced").exists()
+
+
 def test_scores_without_a_checkpoint_are_not_trained_over(tmp_path):
     (tmp_path / "config.json").write_text(tiny().to_json())
     (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n")
