@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import warnings
 import zipfile
@@ -30,13 +31,14 @@ PRETRAINED = Path(__file__).parent / "weights"
 def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
     """Weights of `model` as .safetensors, with `config` and `notes` in its metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"config": config.to_json(), "sha256": _sum(tensors), **notes}
+    metadata = {"config": config.to_json(), **notes}
+    metadata["sha256"] = _sum(tensors, metadata)
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def _sum(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 of tensors with their names: safetensors has no check sums of its own."""
-    digest = hashlib.sha256()
+def _sum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of tensors and metadata: safetensors has no check sums of its own."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
@@ -56,7 +58,8 @@ def weights_file(path: str | Path) -> Path:
         path = path / BEST_WEIGHTS
         if not path.exists():
             raise CarvanaError(f"{path.parent} holds no {BEST_WEIGHTS}: train for an epoch first, or name another run")
-    if not path.exists():
+    # Reading a pipe would wait forever.
+    if not path.is_file():
         raise CarvanaError(
             f"no weights {path}: check the path, train with `carvana train`, or take those named {_pretrained_names()}"
         )
@@ -82,8 +85,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
     if "config" not in metadata:
         raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
     # Weights written before there was a sum have none.
-    if "sha256" in metadata and metadata["sha256"] != _sum(tensors):
-        raise CarvanaError(f"{path} is damaged (its weights have another sum): train again or get the file again")
+    if "sha256" in metadata and metadata.pop("sha256") != _sum(tensors, metadata):
+        raise CarvanaError(f"{path} is damaged (its sum is another): train again or get the file again")
     config = TrainConfig.from_json(metadata["config"], path)
     try:
         # First without memory: a config that lies may ask for any amount of it.
@@ -194,14 +197,31 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CarvanaError(f"{path} is damaged ({reason})") from None
-    if not isinstance(state, dict) or not state.keys() >= _STATE:
+    if not _is_state(state):
         raise CarvanaError(f"{path} is not a checkpoint of carvana_lib")
     return state
+
+
+def _is_state(state: object) -> bool:
+    if not isinstance(state, dict) or not state.keys() >= _STATE:
+        return False
+    history, counts = state["history"], [state[name] for name in ("epoch", "step", "steps_per_epoch")]
+    return (
+        all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(state["parts"], dict)
+        and isinstance(state["loss_sum"], float)
+        and isinstance(history, list)
+        and len(history) == state["epoch"]
+        and all(isinstance(row, dict) and "dice" in row for row in history)
+    )
 
 
 def _check_sums(path: Path) -> None:
     """What torch.load leaves out: the zip's check sums, and entries marked as folders, which it fills with anything."""
     with zipfile.ZipFile(path) as archive:
+        # torch.save packs nothing; a small packed file may be one of many gigabytes.
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("packed, which torch.save never does")
         folder = next((entry.filename for entry in archive.infolist() if entry.external_attr & 0x10), None)
         if damaged := folder or archive.testzip():
             raise ValueError(f"{damaged} is not as it was written")

@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if getattr(sys.stdout, "errors", "") == "strict":
+        # A file's name may hold bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CarvanaError as error:
         if options.debug:
             raise
-        print(f"carvana: {error}", file=sys.stderr)
+        print(f"carvana: {_printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"\ncarvana: {stop or 'stopped'}", file=sys.stderr)
@@ -55,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _printable(line: str) -> str:
+    """`line` with an escape for each sign that would end it or steer the terminal, as names of files may hold."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+
+
 def _show_warning(
     message: Warning,
     category: type[Warning],
@@ -63,9 +71,9 @@ def _show_warning(
     file: typing.TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    ours = issubclass(category, CarvanaWarning)
-    text = f"carvana: {message}\n" if ours else warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(text)
+    ours = f"carvana: {_printable(str(message))}\n"
+    theirs = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(ours if issubclass(category, CarvanaWarning) else theirs)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -259,7 +267,7 @@ def run_check(options: argparse.Namespace) -> int:
 
     pairs, faults = check_data(options.root)
     for fault in faults:
-        print(fault)
+        print(_printable(fault))
     cars = len({pair.car for pair in pairs})
     print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
     return 1 if faults else 0

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from .errors import CarvanaError
+from .images import MOST_PIXELS
 from .losses import LOSSES
 from .unet import UNet
 
@@ -84,6 +85,8 @@ class TrainConfig:
                 raise CarvanaError(f"{name}={getattr(self, name)} must be from 0 to 1")
         if min(self.size) < 8:
             raise CarvanaError(f"size={self.size} must be at least 8x8 pixels")
+        if self.size[0] * self.size[1] > MOST_PIXELS:
+            raise CarvanaError(f"size={self.size} must be at most {MOST_PIXELS // 1_000_000} megapixels")
         if not 0 < self.learning_rate < 10:
             raise CarvanaError(f"learning_rate={self.learning_rate} must be above 0 and under 10")
         for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate", "seed"):

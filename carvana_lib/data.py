@@ -100,7 +100,7 @@ def photo_folder(root: Path) -> Path:
         if (root / folder).is_dir():
             return root / folder
     for folder in PHOTO_FOLDERS:
-        _refuse_unfinished(root, folder)
+        _refuse_no_folder(root, folder)
     raise CarvanaError(f"{root} holds no train/ folder: {_where_instead(root)}")
 
 
@@ -108,12 +108,18 @@ def mask_folder(root: Path, photos: Path) -> Path:
     """The masks' folder beside `photos`; one mask set serves train/ and train_hq/."""
     folder = root / MASK_FOLDER
     if folder.is_dir():
+        if folder.samefile(photos):
+            raise CarvanaError(f"{folder} leads to {photos}: the masks belong there, the photos do not")
         return folder
-    _refuse_unfinished(root, MASK_FOLDER)
+    _refuse_no_folder(root, MASK_FOLDER)
     raise CarvanaError(f"{root} holds no {MASK_FOLDER}/ folder: the masks of {photos} belong there")
 
 
-def _refuse_unfinished(root: Path, folder: str) -> None:
+def _refuse_no_folder(root: Path, folder: str) -> None:
+    """CarvanaError if a file, a link, a download or a zip is there in the folder's place."""
+    if os.path.lexists(root / folder):
+        what = "a link that leads to no folder" if (root / folder).is_symlink() else "a file, not a folder"
+        raise CarvanaError(f"{root / folder} is {what}: put the folder itself there")
     place, hq = shlex.quote(str(root)), " --hq" if folder == "train_hq" else ""
     if (root / f"{folder}.zip.part").exists():
         raise CarvanaError(f"{root / folder}.zip is half downloaded: `carvana download {place}{hq}` goes on with it")
@@ -203,6 +209,8 @@ def _why_none(photos: Path) -> str:
         return f"they are one folder too deep; move the files of {nested} up into {photos}"
     if photos.with_suffix(".zip").exists():
         return f"unzip {photos}.zip there"
+    if any(MASK_NAME.fullmatch(name.lower()) for name in file_names(photos)):
+        return f"masks lie there; move them to {photos.parent / MASK_FOLDER} and the <car>_<view>.jpg files here"
     return "put the <car>_<view>.jpg files there"
 
 

@@ -151,7 +151,7 @@ def spread_photos(root: Path, photos: Path) -> list[str]:
 
 
 def twice(pairs: list[Pair], looks: list[Look]) -> list[str]:
-    """Files whose bytes are the same under two names."""
+    """Photos or masks that show the same under two names."""
     faults = []
     for kind, cure in (("photo", "remove one, or put the right photo there"), ("mask", "put the right mask there")):
         first: dict[bytes, Pair] = {}
@@ -174,12 +174,13 @@ def odd_ones(pairs: list[Pair], looks: list[Look]) -> list[str]:
             cars[pair.car].append((pair, look))
     faults = []
     for views in cars.values():
-        size, quality = _usual(look.size for _, look in views), _usual(look.quality for _, look in views)
+        size = _usual(look.size for _, look in views)
+        quality = _usual(look.quality for _, look in views if look.quality)
         for pair, look in views:
             if look.size != size:
                 here, there = ("{}x{}".format(*s) for s in (look.size, size))
                 faults.append(f"{pair.photo} is {here}, other photos of its car {there}: replace it by the original")
-            elif look.quality != quality:
+            elif look.quality and look.quality != quality:
                 faults.append(
                     f"{pair.photo} is compressed otherwise than others of its car: HQ and normal photos are mixed, "
                     "or it was edited; take all from one of Kaggle's zips"
@@ -188,4 +189,4 @@ def odd_ones(pairs: list[Pair], looks: list[Look]) -> list[str]:
 
 
 def _usual(values: Iterable[object]) -> object:
-    return Counter(values).most_common(1)[0][0]
+    return next((value for value, _ in Counter(values).most_common(1)), None)

@@ -140,8 +140,8 @@ def _fetch_rest(url: str, part: Path, token: KaggleToken, bar: tqdm) -> str | No
             if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 raise _PassingError("Kaggle sent another part of the file than it was asked for")
             start = start if answer.status_code == 206 else 0
-            length = answer.headers.get("Content-Length")
-            total = start + int(length) if length and length.isdigit() else None
+            length = _whole(answer.headers.get("Content-Length"))
+            total = None if length is None else start + length
             _check_space(part, start, total)
             first = b"" if start else answer.raw.read(2)
             if not b"PK".startswith(first):
@@ -157,7 +157,8 @@ def _fetch_rest(url: str, part: Path, token: KaggleToken, bar: tqdm) -> str | No
                 raise _PassingError("the connection broke off")
             return _md5_header(answer)
     # Messages of requests hold the address, and Kaggle's addresses hold a signature: none is passed on.
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
+    # ValueError: from an address that is none, in an answer that sends us on.
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError):
         raise _PassingError(f"no connection, or it broke off or was silent for {TIMEOUT[1]} seconds") from None
 
 
@@ -179,8 +180,7 @@ def _check_status(answer: requests.Response, part: Path, token: KaggleToken) -> 
         part.unlink(missing_ok=True)
         raise _PassingError("the partial file was longer than the whole")
     if code == 429:
-        wish = answer.headers.get("Retry-After", "")
-        raise _PassingError("Kaggle asks for a pause (429)", float(wish) if wish.isdigit() else None)
+        raise _PassingError("Kaggle asks for a pause (429)", _whole(answer.headers.get("Retry-After")))
     if code not in (200, 206):
         raise _PassingError(f"Kaggle answers with error {code}")
     if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
@@ -210,6 +210,12 @@ def _wait(path: Path, what: str, failures: int, wish: float | None) -> None:
         raise CarvanaError(f"{path.name} is not complete: {what}; run the same command {later}, it goes on from here")
     tqdm.write(f"{path.name}: {what}; next try in {seconds:.0f} s")
     sleep(seconds)
+
+
+def _whole(text: str | None) -> int | None:
+    """A header's whole number; None where it is something else."""
+    # int() would also take the digits of other scripts, and fails on thousands of them.
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _size(path: Path) -> int:

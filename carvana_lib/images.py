@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .errors import CarvanaError
 
 MOST_PIXELS = 50_000_000
+MOST_BYTES = 200_000_000
+_MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each goes over the whole picture
 _EXIF_ORIENTATION = 0x0112
 # Pillow knows forty formats; some of them start other programs or have never been looked at closely.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
@@ -24,9 +28,11 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
         content: the file's bytes, if they were read already.
 
     Raises:
-        CarvanaError: no such file, not an image, or one of more than MOST_PIXELS.
+        CarvanaError: no such file, not an image, or one of more than MOST_PIXELS or MOST_BYTES.
     """
     try:
+        if content is None:
+            check_file(path)
         image = _open(path, content)
         if image.width * image.height > MOST_PIXELS:
             raise CarvanaError(
@@ -39,6 +45,10 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
             image = _open(path, content)
             # Its EXIF note may follow the pixels: what is broken has to show here, not while looking for the note.
             image.load()
+        if image.info.get("progressive"):
+            scans = (Path(path).read_bytes() if content is None else content).count(b"\xff\xda")
+            if scans > _MOST_SCANS:
+                raise CarvanaError(f"{path} is put together from {scans} scans: save it as a plain JPEG")
         return image
     except CarvanaError:
         raise
@@ -53,6 +63,17 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
     except Exception as error:
         # Damaged files make Pillow fail in many ways, not only with OSError.
         raise CarvanaError(f"{path} cannot be read ({_words(error)}): replace or remove it") from None
+
+
+def check_file(path: str | Path) -> None:
+    """CarvanaError for what could be read without end: a pipe, a device, a file far bigger than photos are."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise CarvanaError(f"{path} is a pipe or a device: put the file itself there")
+    if status.st_size > MOST_BYTES:
+        raise CarvanaError(
+            f"{path} has {status.st_size / 1e6:.0f} MB, more than {MOST_BYTES // 1_000_000}: replace or remove it"
+        )
 
 
 def _open(path: str | Path, content: bytes | None) -> Image.Image:
@@ -147,13 +168,13 @@ def read_mask(
     An averaged value is 255 times the share of the pixel that is car: a soft target.
 
     Args:
-        path: GIF or PNG whose pixels hold two values, 0 for background.
+        path: GIF or PNG whose pixels hold two values or colours, 0 or black for background.
         size: (width, height) to average down to; None keeps the mask's own.
         photo_size: (width, height) the mask must have.
         content: the file's bytes, if they were read already.
 
     Raises:
-        CarvanaError: not an image, truncated, of more than 8 bits, not two-valued, or not `photo_size`.
+        CarvanaError: not an image, truncated, of more than 8 bits, transparent, not two-valued, or not `photo_size`.
     """
     with open_image(path, content) as image:
         if photo_size is not None and image.size != photo_size:
@@ -161,34 +182,48 @@ def read_mask(
             raise CarvanaError(
                 f"{path} is {here} but its photo is {there}: replace the mask by one of the photo's size"
             )
-        if image.mode[0] in "IF":
-            # Cut off at 255, soft 16-bit edges would pass for car.
-            raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
         try:
-            # A palette is looked up once, not for each of two million pixels.
-            pixels = image if image.mode == "P" else image.convert("L")
-            used = [value for value, count in enumerate(pixels.histogram()) if count]
-            values = _palette_greys(image, used) if image.mode == "P" else used
-            pixels = np.asarray(pixels)
+            if image.mode[0] in "IF" or (image.format == "PNG" and _png_bits(path, content) == 16):
+                # Cut off at 255, soft 16-bit edges would pass for car.
+                raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
+            if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
+                raise CarvanaError(f"{path} is transparent in places: save it in black and white, without transparency")
+            mask, colours = _car_and_colours(image)
+        except CarvanaError:
+            raise
         except Exception as error:
             raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
-    if len(set(values) | {0}) > 2:
-        kind = "anti-aliased, " if len(values) > 3 else ""
+    if len(colours | {0}) > 2:
+        kind = "anti-aliased, " if len(colours) > 3 else ""
+        some = [f"#{colour:06x}" if colour % 0x010101 else colour // 0x010101 for colour in sorted(colours)[:4]]
         raise CarvanaError(
-            f"{path} is {kind}not two-valued (grey levels {values[:4]}{'...' if len(values) > 4 else ''}): "
+            f"{path} is {kind}not two-valued (its levels are {some}{'...' if len(colours) > 4 else ''}): "
             "a mask holds 0 for background and one other value for car; threshold it"
         )
-    is_car = np.zeros(256, dtype=bool)
-    is_car[used] = np.array(values) > 0
-    mask = is_car[pixels]
     if size is None:
         return mask
     return np.asarray(resize(Image.fromarray(mask.astype(np.uint8) * 255), size))
 
 
-def _palette_greys(image: Image.Image, indices: list[int]) -> list[int]:
-    """Grey level, 0 to 255, of each of a palette image's colours in `indices`."""
-    few = Image.new("P", (len(indices), 1))
-    few.putpalette(image.getpalette("RGB"))
-    few.putdata(indices)
-    return list(few.convert("L").tobytes())
+def _png_bits(path: str | Path, content: bytes | None) -> int:
+    """Bits a value of a PNG file, which Pillow does not tell of colours."""
+    if content is None:
+        with open(path, "rb") as file:
+            content = file.read(25)
+    return content[24]
+
+
+def _car_and_colours(image: Image.Image) -> tuple[np.ndarray, set[int]]:
+    """Where a mask is not black, bool (height, width), and its colours, 0xRRGGBB."""
+    if image.mode not in ("1", "L", "P"):
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.int32), 2, 0)
+        colours = red << 16 | green << 8 | blue
+        return colours > 0, set(np.unique(colours).tolist())
+    # Each value is looked up once, not for each of two million pixels.
+    pixels = image if image.mode == "P" else image.convert("L")
+    palette = image.getpalette("RGB") if image.mode == "P" else np.repeat(np.arange(256), 3)
+    colours = np.reshape(palette, (-1, 3)) @ (1 << 16, 1 << 8, 1)
+    used = np.flatnonzero(pixels.histogram())
+    is_car = np.zeros(256, dtype=bool)
+    is_car[used] = colours[used] > 0
+    return is_car[np.asarray(pixels)], set(colours[used].tolist())

@@ -12,7 +12,7 @@ from PIL import Image
 
 from .data import Pair
 from .errors import CarvanaError
-from .images import displayed_size, load_pixels, open_image, orientation, read_mask
+from .images import check_file, displayed_size, load_pixels, open_image, orientation, read_mask
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF"}
 
@@ -22,28 +22,30 @@ class Look:
     """One look at a pair: its faults, and what the others are compared with (None where not known)."""
 
     faults: list[str] = field(default_factory=list)
-    photo_digest: bytes | None = None
+    photo_digest: bytes | None = None  # of what it shows, so that another comment in the file hides nothing
     mask_digest: bytes | None = None  # of masks that mark something
     size: tuple[int, int] | None = None  # as the photo is displayed
     turned: bool = False  # by its EXIF note
-    quality: str | None = None  # the JPEG's quantisation
+    quality: str | None = None  # the quantisation, of JPEGs only
 
 
 def look_at(pair: Pair) -> Look:
     """Read, decode and judge a photo and its mask."""
     look = Look()
-    for check in (_check_photo, _check_mask):
+    for check, path in ((_check_photo, pair.photo), (_check_mask, pair.mask)):
         try:
             check(pair, look)
         except CarvanaError as error:
             look.faults.append(str(error))
+        except Exception as error:
+            # A file that fails in a way of its own must not hide the faults of the others.
+            look.faults.append(f"{path} cannot be judged ({type(error).__name__}: {error}): replace or remove it")
     return look
 
 
 def _check_photo(pair: Pair, look: Look) -> None:
     path = pair.photo
     content = read_whole(path)
-    look.photo_digest = hashlib.blake2b(content, digest_size=16).digest()
     with open_image(path, content) as image:
         look.faults += _wrong_name(path, image)
         look.turned = (turn := orientation(image)) != 1
@@ -53,10 +55,12 @@ def _check_photo(pair: Pair, look: Look) -> None:
             )
         if image.mode != "RGB":
             look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
-        look.size, look.quality = displayed_size(image), str(getattr(image, "quantization", None))
+        look.size = displayed_size(image)
+        look.quality = str(image.quantization) if hasattr(image, "quantization") else None
         # An eighth of the size is enough to find what is damaged, and decodes sooner.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         load_pixels(path, image)
+        look.photo_digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         if _is_flat(image):
             look.faults.append(f"{path} has a single colour everywhere: replace or remove it")
 
@@ -77,12 +81,13 @@ def _check_mask(pair: Pair, look: Look) -> None:
     elif border.mean() > 0.5:
         look.faults.append(f"{path} is inverted (its border is car): make car white and background black")
     else:
-        look.mask_digest = hashlib.blake2b(content, digest_size=16).digest()
+        look.mask_digest = hashlib.blake2b(np.packbits(mask), digest_size=16).digest()
 
 
 def read_whole(path: Path) -> bytes:
     """A file's bytes. Raises CarvanaError for what cannot be read or is plainly something else."""
     try:
+        check_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise CarvanaError(f"{path} {_reason(path, error)}") from None

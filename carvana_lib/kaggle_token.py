@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 from pathlib import Path
@@ -51,7 +52,8 @@ def kaggle_token() -> KaggleToken:
         # No token has a slash or a tilde: that is a path, and what cannot be read there must not be sent.
         file = Path(os.path.expanduser(given))
         if not (text := _text(file)) and any(sign in given for sign in "/\\~"):
-            raise CarvanaError(f"$KAGGLE_API_TOKEN names {file}, and no token is there: {_HOW} and put it there")
+            # It may be a token all the same, so it is not shown.
+            raise CarvanaError(f"$KAGGLE_API_TOKEN looks like a path, and no token is there: {_HOW} and put it there")
         return _bearer(text or given, "in $KAGGLE_API_TOKEN")
     for file in (folder / "access_token", folder / "access_token.txt"):
         if text := _text(file):
@@ -64,7 +66,7 @@ def kaggle_token() -> KaggleToken:
         try:
             values = json.loads(text)
             return _basic(values["username"].strip(), values["key"].strip(), f"in {file}")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise CarvanaError(f"{file} does not hold a Kaggle token: {_HOW} and put it there") from None
     raise CarvanaError(f"no Kaggle token found: {_HOW} and save it as {file}, or set $KAGGLE_API_TOKEN")
 
@@ -75,6 +77,8 @@ def _text(file: Path) -> str:
         # Windows' editors put a mark before UTF-8 (or write UTF-16, which the message is for).
         return file.read_text(encoding="utf-8-sig").strip() if file.is_file() else ""
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            return ""  # no name of a file, but a token
         reason = (error.strerror or error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise CarvanaError(
             f"{file} holds the Kaggle token and cannot be read ({reason}): {_HOW} and save it anew"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import tempfile
+import threading
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -52,6 +53,10 @@ def read_upload(name: str, content: bytes) -> np.ndarray:
             raise CarvanaError(message.replace("replace or remove it", "choose a JPEG or PNG file")) from None
 
 
+# Of several big photos at once, only one is in memory at its full size.
+_ONE_AT_A_TIME = threading.Lock()
+
+
 class PhotoSegmenter(Tool):
     """Upload a photo, choose a threshold, take the cut-out home.
 
@@ -89,7 +94,8 @@ class PhotoSegmenter(Tool):
         self.link.value = ""
         self.message.value = f"Looking for a car in {html.escape(file.name)} ..."
         try:
-            self.segment(Path(file.name).stem, read_upload(file.name, bytes(file.content)))
+            with _ONE_AT_A_TIME:
+                self.segment(Path(file.name).stem, read_upload(file.name, bytes(file.content)))
         except CarvanaError as error:
             self.message.value = html.escape(str(error))
         except Exception as error:

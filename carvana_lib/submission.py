@@ -7,7 +7,7 @@ pixels, first pixel and length in turn: `"3 2 9 1"` is the pixels 3, 4 and 9.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,8 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
         CarvanaError: not pairs of whole numbers, runs that overlap or are out of order, or pixels
             outside the picture.
     """
-    words = text.split()
+    # Of a text with more numbers than a mask of single pixels has, the rest stays one word, and is refused.
+    words = text.split(maxsplit=height * width + 1)
     for word in words:
         # int() would also take "1_0", "+1" and the digits of other scripts.
         if not (word.isascii() and word.isdigit() and len(word) < 100):
@@ -89,20 +90,28 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
     usual_limit = csv.field_size_limit(max(131_072, 10 * height * width))
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = list(csv.reader(file))
+            return _read_rows(path, csv.reader(file), height, width)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CarvanaError(f"{path} cannot be read as CSV ({error}): check the path") from None
     finally:
         csv.field_size_limit(usual_limit)
-    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != 2 for row in rows):
-        raise CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
-    if len(rows) * height * width > MOST_PIXELS:
-        raise CarvanaError(
-            f"{path} holds {len(rows) - 1} masks, too many for memory: take one row at a time with rle_decode"
-        )
+
+
+def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -> dict[str, np.ndarray]:
+    """One row at a time, so that what is refused was never in memory as a whole."""
     masks: dict[str, np.ndarray] = {}
-    for name, text in rows[1:]:
+    unlike = CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
+    if next(rows, None) != list(COLUMNS):
+        raise unlike
+    for row in rows:
+        if len(row) != 2:
+            raise unlike
+        name, text = row
         if name in masks:
             raise CarvanaError(f"{path} holds {name} twice: remove one of the rows")
+        if (len(masks) + 1) * height * width > MOST_PIXELS:
+            raise CarvanaError(
+                f"{path} holds more than {len(masks)} masks, too many for memory: take a row at a time with rle_decode"
+            )
         masks[name] = rle_decode(text, height, width)
     return masks

@@ -25,7 +25,7 @@ from carvana_lib.checkpoint import (
 )
 from carvana_lib.errors import CarvanaError, CarvanaWarning
 
-STATE = {"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3, "loss_sum": 0.5, "history": []}
+STATE = {"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3, "loss_sum": 0.5, "history": [{"dice": 0.5}]}
 
 
 def model_of(config, seed=0):
@@ -195,7 +195,27 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path):
         load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"step": 1}, {k: v for k, v in STATE.items() if k != "loss_sum"}])
+WRONG = [
+    {"epoch": "x"},
+    {"epoch": -1},
+    {"step": 1.5},
+    {"history": []},
+    {"history": [{"epoch": 1}]},
+    {"history": [1]},
+    {"parts": 1},
+    {"loss_sum": None},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1, 2],
+        {"step": 1},
+        {k: v for k, v in STATE.items() if k != "loss_sum"},
+        *({**STATE, **wrong} for wrong in WRONG),
+    ],
+)
 def test_another_file_of_pytorch_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
     with pytest.raises(CarvanaError, match="is not a checkpoint of carvana_lib"):
@@ -274,3 +294,36 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(CarvanaError, match=r"last\.pt may not be read \(Permission denied\): change its permissions"):
         load_checkpoint(tmp_path)
+
+
+def test_a_packed_checkpoint_is_refused(tmp_path):
+    """torch.save packs nothing; packed, a small file may hold many gigabytes."""
+    save_checkpoint(tmp_path, STATE)
+    whole = tmp_path / "last.pt"
+    with zipfile.ZipFile(whole) as archive:
+        entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    with pytest.raises(CarvanaError, match=r"packed, which torch\.save never does"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("changed", ["config", "dice"])
+def test_the_sum_covers_settings_and_scores(tmp_path, changed):
+    file = tmp_path / "w.safetensors"
+    save_weights(file, tiny().build_model(), tiny(), dice="0.5")
+    other = {"config": tiny(size=(64, 48)).to_json(), "dice": "0.6"}[changed]
+    with safe_open(file, framework="pt") as opened:
+        metadata = {**opened.metadata(), changed: other}
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(tensors, file, metadata)
+    with pytest.raises(CarvanaError, match="is damaged"):
+        load_model(file)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_nothing_waits_for_weights_from_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(CarvanaError, match=r"no weights .*pipe"):
+        load_model(tmp_path / "pipe.safetensors")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -311,3 +312,16 @@ def test_a_photo_whose_name_is_no_text_is_submitted(trained, carvana, tmp_path):
     call = ["submit", str(tmp_path / "test"), "--weights", str(trained), "--out", str(tmp_path / "s.csv")]
     assert main(call) == 0
     assert list(read_submission(tmp_path / "s.csv", 64, 96)) == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_are_no_text_or_steer_the_terminal(broken, tmp_path):
+    for name in (b"a\nb.jpg", b"\x1b[31m.jpg", b"\xff.jpg"):
+        Path(os.fsdecode(bytes(broken / "train") + b"/" + name)).touch()
+    command = [sys.executable, "-m", "carvana_lib", "check-data", str(broken)]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 4
+    for name in (r"a\nb.jpg", r"\x1b[31m.jpg", r"\udcff.jpg"):
+        assert any(f"{name} is not named" in line for line in lines)
+    assert done.returncode == 1

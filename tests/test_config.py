@@ -111,6 +111,7 @@ def test_wrong_types_are_refused_by_name(name, value):
 
 OUT_OF_RANGE = [
     ("size", (7, 160)),
+    ("size", (30_000, 30_000)),
     ("size", (240, 0)),
     ("size", (-240, 160)),
     ("base_channels", 0),

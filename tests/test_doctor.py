@@ -2,7 +2,9 @@ import errno
 import io
 import os
 import shutil
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -105,6 +107,70 @@ def other_size(root):
     photo_, values = draw(10, 1, (WIDTH * 2, HEIGHT * 2))
     photo_.save(photo(root), quality=95)
     Image.fromarray(values).save(mask(root))
+
+
+def as_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def many_scans(root):
+    """A small progressive JPEG with its last scan a thousand times."""
+    save_photo(root, lambda p: p, progressive=True)
+    content = photo(root).read_bytes()
+    last = content.rindex(b"\xff\xda")
+    scans = content.count(b"\xff\xda")
+    photo(root).write_bytes(content[:-2] + content[last:-2] * (1001 - scans) + content[-2:])
+
+
+def sixteen_bits(car):
+    """A PNG file of 16-bit RGB, which Pillow does not write: 1 where there is car."""
+    rows = np.zeros((HEIGHT, WIDTH, 3), ">u2")
+    rows[car] = 1
+    return png(rows, bits=16, colour=2)
+
+
+def png(rows, bits, colour):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", rows.shape[1], rows.shape[0], bits, colour, 0, 0, 0)
+    pixels = b"".join(b"\0" + row.tobytes() for row in rows)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+def as_png(path, content):
+    path.unlink()
+    path.with_suffix(".png").write_bytes(content)
+
+
+def save_picture(path, picture):
+    path.unlink()
+    picture.save(path.with_suffix(".png"))
+
+
+def cut_from(car):
+    return Image.fromarray(car.astype(np.uint8) * 255)
+
+
+def coloured(car):
+    """Red and green cars, which are the same grey."""
+    values = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    values[car] = (255, 0, 0)
+    values[: HEIGHT // 2][car[: HEIGHT // 2]] = (0, 130, 0)
+    return Image.fromarray(values)
+
+
+def half_a_frame(root):
+    """A note on a second frame, cut short: Pillow falls over it when it counts the frames."""
+    content = mask(root).read_bytes()
+    mask(root).write_bytes(content[:-1] + b"!\xf9\x01\x01\x00;")
+
+
+def exchanged(root):
+    (root / "train").rename(root / "other")
+    (root / "train_masks").rename(root / "train")
+    (root / "other").rename(root / "train_masks")
 
 
 def page(path):
@@ -260,6 +326,34 @@ DAMAGE = {
     ),
     "folder named like a photo": (lambda r: as_folder(photo(r)), ["_01.jpg is a folder", "photos up"]),
     "link in a circle": (lambda r: link(mask(r), mask(r)), ["_mask.gif is a link that leads back", "replace it"]),
+    "pipe among the photos": (lambda r: as_pipe(photo(r)), ["_01.jpg is a pipe or a device", "put the file itself"]),
+    "photo without an end": (lambda r: link(photo(r), "/dev/zero"), ["_01.jpg is a pipe or a device", "put the file"]),
+    "far too big a file": (lambda r: os.truncate(photo(r), 10**9), ["_01.jpg has 1000 MB, more than 200", "replace"]),
+    "JPEG of a thousand scans": (many_scans, ["_01.jpg is put together from 1001 scans", "plain JPEG"]),
+    "photo under two names with another comment": (
+        lambda r: draw(10, 1)[0].save(r / "train" / f"{car_name(10)}_02.jpg", quality=95, comment="copy"),
+        ["_02.jpg is the same photo as", "_01.jpg", "remove one"],
+    ),
+    "mask under two names, saved otherwise": (
+        lambda r: [
+            (r / "train_masks" / f"{car_name(10)}_02_mask.gif").unlink(),
+            Image.fromarray(draw(10, 1)[1]).save(r / "train_masks" / f"{car_name(10)}_02_mask.png"),
+        ],
+        ["_02_mask.png is the same mask as", "_01_mask.gif", "put the right mask there"],
+    ),
+    "mask of 16 bits a colour": (
+        lambda r: as_png(mask(r), sixteen_bits(draw(10, 1)[1])),
+        ["_mask.png has more than 8 bits", "threshold it"],
+    ),
+    "transparent mask": (
+        lambda r: save_picture(mask(r), Image.merge("LA", [Image.new("L", SIZE, 255), cut_from(draw(10, 1)[1])])),
+        ["_mask.png is transparent in places", "black and white"],
+    ),
+    "mask in three colours": (
+        lambda r: save_picture(mask(r), coloured(draw(10, 1)[1])),
+        ["_mask.png is not two-valued", "[0, '#008200', '#ff0000']"],
+    ),
+    "second frame of a mask damaged": (half_a_frame, ["_mask.gif cannot be judged (IndexError", "replace or remove"]),
     "link to nothing": (lambda r: link(photo(r), "gone.jpg"), ["_01.jpg is a link to a file that is gone", "replace"]),
 }
 
@@ -275,6 +369,19 @@ RUIN = {
     "train/train": (lambda r: nested(r / "train"), "train holds no photos: .*one folder too deep; move the files"),
     "one folder too high": (nested, "holds no train/ folder: name .*data/data, which does"),
     "no photos": (lambda r: [path.unlink() for path in (r / "train").iterdir()], "holds no photos: put"),
+    "photos' folder a link to nothing": (
+        lambda r: [shutil.rmtree(r / "train"), (r / "train").symlink_to("gone")],
+        "train is a link that leads to no folder: put the folder",
+    ),
+    "masks' folder a file": (
+        lambda r: [shutil.rmtree(r / "train_masks"), new(r / "train_masks")],
+        "train_masks is a file, not a folder: put the folder",
+    ),
+    "photos and masks exchanged": (exchanged, "train holds no photos: masks lie there; move them to .*train_masks and"),
+    "masks' folder a link to the photos": (
+        lambda r: [shutil.rmtree(r / "train_masks"), (r / "train_masks").symlink_to("train")],
+        "train_masks leads to .*train: the masks belong there",
+    ),
     "no masks folder": (lambda r: shutil.rmtree(r / "train_masks"), "holds no train_masks/ folder"),
 }
 

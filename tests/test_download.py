@@ -123,7 +123,7 @@ def test_without_a_token_it_says_where_to_get_one(kaggle, folder, monkeypatch):
     assert kaggle.requests == []
 
 
-@pytest.mark.parametrize("text", ["not json", "[1]", "{}", '{"username": 1, "key": 2}'])
+@pytest.mark.parametrize("text", ["not json", "[1]", "{}", '{"username": 1, "key": 2}', "[" * 100_000])
 def test_a_file_that_holds_no_token_is_named(kaggle, folder, monkeypatch, tmp_path, text):
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     (tmp_path / "kaggle.json").write_text(text)
@@ -162,12 +162,24 @@ def test_a_log_in_page_is_not_taken_for_the_photos(kaggle, folder):
     assert names(folder) == []
 
 
-@pytest.mark.parametrize("answers", [[500], [502, 503, 500], [(429, {"Retry-After": "7"})], [429]])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [500],
+        [502, 503, 500],
+        [(429, {"Retry-After": "7"})],
+        [429],
+        [(429, {"Retry-After": "²"})],
+        [(429, {"Retry-After": "9" * 5000})],
+        [(302, {"Location": "http://[::1"})],
+        [(302, {"Location": "http://ÿ/"})],
+    ],
+)
 def test_passing_faults_are_waited_out(kaggle, folder, answers):
     kaggle.answers = list(answers)
     download(folder, progress=False)
     assert len(list_pairs(folder)) == 4
-    assert kaggle.waits == ([7] if isinstance(answers[0], tuple) else [1, 2, 4][: len(answers)])
+    assert kaggle.waits == ([7] if answers[0] == (429, {"Retry-After": "7"}) else [1, 2, 4][: len(answers)])
 
 
 @pytest.mark.parametrize(
@@ -335,7 +347,8 @@ def faults(kaggle, monkeypatch):
     yield
     monkeypatch.setattr(download_module, "ENDPOINT", "no address")
     yield
-    for token in (f"{TOKEN} {TOKEN}", f"{TOKEN}\x07", f"{TOKEN}é"):
+    page = f"https://www.kaggle.com/?token={TOKEN}"
+    for token in (f"{TOKEN} {TOKEN}", f"{TOKEN}\x07", f"{TOKEN}é", f"{TOKEN}/", f"~{TOKEN}", page, 20 * TOKEN):
         monkeypatch.setenv("KAGGLE_API_TOKEN", token)
         yield
 
@@ -418,7 +431,7 @@ def test_ones_own_empty_folder_stays(kaggle, folder, monkeypatch):
 @pytest.mark.parametrize("place", ["~/token", "/missing/token"])
 def test_a_path_is_never_sent_as_a_token(kaggle, folder, monkeypatch, tmp_path, place):
     monkeypatch.setenv("KAGGLE_API_TOKEN", place)
-    with pytest.raises(CarvanaError, match=r"\$KAGGLE_API_TOKEN names .*token, and no token is there"):
+    with pytest.raises(CarvanaError, match=r"\$KAGGLE_API_TOKEN looks like a path, and no token is there"):
         download(folder, progress=False)
     assert kaggle.requests == []
     (tmp_path / "home").mkdir(exist_ok=True)

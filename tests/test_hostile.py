@@ -241,7 +241,7 @@ def test_numbers_that_python_would_take_are_no_run_lengths(text):
 def test_more_masks_than_memory_are_refused(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text("img,rle_mask\n" + "".join(f"{number}.jpg,1 1\n" for number in range(300)))
-    with pytest.raises(CarvanaError, match="holds 300 masks, too many for memory"):
+    with pytest.raises(CarvanaError, match=r"holds more than \d+ masks, too many for memory"):
         read_submission(path, 1280, 1918)
 
 

@@ -1,10 +1,12 @@
 import csv
+import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from carvana_lib.errors import CarvanaError
-from carvana_lib.submission import read_submission, rle_decode, rle_encode, write_submission
+from carvana_lib.submission import _read_rows, read_submission, rle_decode, rle_encode, write_submission
 
 
 def test_run_lengths_by_hand():
@@ -95,3 +97,24 @@ def test_a_mask_of_very_many_runs_is_read_again(tmp_path):
     limit = csv.field_size_limit()
     assert (read_submission(tmp_path / "ragged.csv", 200, 400)["a_01.jpg"] == mask).all()
     assert csv.field_size_limit() == limit
+
+
+def test_what_is_no_submission_is_refused_before_all_of_it_is_read(tmp_path):
+    endless = itertools.chain([["img", "rle_mask"]], itertools.repeat([]))
+    with pytest.raises(CarvanaError, match="is not a submission"):
+        _read_rows(tmp_path / "s.csv", endless, 20, 30)
+    growing = itertools.chain([["img", "rle_mask"]], ([f"{number}.jpg", ""] for number in itertools.count()))
+    with pytest.raises(CarvanaError, match="more than 50 masks, too many for memory"):
+        _read_rows(tmp_path / "s.csv", growing, 2000, 5000)
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(CarvanaError, match="is not a submission"):
+        read_submission(tmp_path / "empty.csv", 20, 30)
+
+
+def test_more_numbers_than_pixels_are_not_taken_apart():
+    text = "1 " * 10**6
+    tracemalloc.start()
+    with pytest.raises(CarvanaError, match="not a whole number"):
+        rle_decode(text, 20, 30)
+    assert tracemalloc.get_traced_memory()[1] < 4 * len(text)
+    tracemalloc.stop()
