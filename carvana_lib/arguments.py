@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import typing
 from pathlib import Path
+
+from .files import temporary_file
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")
 
@@ -55,8 +58,10 @@ def probability(text: str) -> float:
 def new_file(text: str) -> Path:
     """A file to write, refused here rather than after the work if it cannot be one."""
     path = Path(text)
-    if not path.name or path.is_dir():
+    if not path.name or os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: name a file in it")
+    if len(os.fsencode(temporary_file(path).name)) > 255:
+        raise argparse.ArgumentTypeError(f"the name {path.name[:20]}... is too long for a file")
     return path
 
 

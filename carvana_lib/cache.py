@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -71,14 +71,21 @@ def load_arrays(
     """
     folder = folder or cache_folder()
     done = folder / cache_key(pairs, size)
-    if done.is_dir():
+    if os.path.isdir(done):
         try:
             return _open(done)
+        except PermissionError:
+            raise CarvanaError(f"{done} may not be read: set $CARVANA_CACHE to a folder of your own") from None
         except (OSError, ValueError, EOFError):
             # Cut short or taken away: decoded photos can always be made again.
             shutil.rmtree(done, ignore_errors=True)
     _build(pairs, size, folder, done, progress)
-    return _open(done)
+    try:
+        return _open(done)
+    except (OSError, ValueError, EOFError) as error:
+        raise CarvanaError(
+            f"{done} is damaged and may not be replaced ({error}): set $CARVANA_CACHE to a folder of your own"
+        ) from None
 
 
 def _open(done: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +117,9 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Pat
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
-        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder))
+        # Not mkdtemp, whose folders are for one user: a cache may be shared.
+        building = folder / f"{_BUILDING}{uuid.uuid4().hex}"
+        building.mkdir()
     except OSError as error:
         raise CarvanaError(
             f"cannot write to {folder} ({error.strerror or error}): set $CARVANA_CACHE to a folder that can be written"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .config import TrainConfig
+from .devices import is_out_of_memory
 from .errors import CarvanaError, CarvanaWarning
 from .files import write_atomically
 from .unet import UNet, with_patches
@@ -138,9 +140,10 @@ def start_weights(model: UNet, path: str | Path) -> None:
 def best_dice(out: Path) -> float:
     """Validation Dice of the weights in best.safetensors; -1 where there are none that can be used."""
     try:
+        load_model(out / BEST_WEIGHTS)
         with safe_open(out / BEST_WEIGHTS, framework="pt") as file:
             return float((file.metadata() or {})["dice"])
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (CarvanaError, KeyError, ValueError):
         return -1.0
 
 
@@ -169,15 +172,15 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
         if not path.exists():
             continue
         try:
-            path.open("rb").close()
-        except OSError as error:
-            # It may well be whole: an older one must not take its place.
-            raise CarvanaError(f"{path} may not be read ({error.strerror}): change its permissions") from None
-        try:
             state = _read_checkpoint(path)
         except CarvanaError as error:
             faults.append(str(error))
             continue
+        except Exception as error:
+            # It may well be whole: an older one must not take its place.
+            reason = getattr(error, "strerror", None) or "not enough memory"
+            cure = "end other programs, or look at its permissions and its disk, then resume again"
+            raise CarvanaError(f"{path} cannot be read now ({reason}): {cure}") from None
         if faults:
             warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
             with suppress(OSError):
@@ -190,10 +193,15 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in `path`. CarvanaError if it is damaged; what the machine cannot do now is raised as it is."""
     try:
         _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        # A damaged zip can send its reader to a place before the file (EINVAL).
+        failing_disk = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+        if failing_disk or is_out_of_memory(error):
+            raise
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CarvanaError(f"{path} is damaged ({reason})") from None

@@ -19,6 +19,7 @@ from pathlib import Path
 from .arguments import OneLineParser, count, folds, new_file, new_picture, probability, size
 from .config import PRESETS, TrainConfig, preset
 from .errors import CarvanaError, CarvanaWarning
+from .signals import interrupt_on_sigterm
 
 if typing.TYPE_CHECKING:
     from .unet import UNet
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A file's name may hold bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), interrupt_on_sigterm():
             warnings.showwarning = _show_warning
             return options.command(options)
     except CarvanaError as error:
@@ -40,8 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"carvana: {_printable(str(error))}", file=sys.stderr)
         return 1
+    except MemoryError:
+        if options.debug:
+            raise
+        print("carvana: not enough memory: end other programs, or use smaller photos or sizes", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as stop:
-        print(f"\ncarvana: {stop or 'stopped'}", file=sys.stderr)
+        print(f"\ncarvana: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of the output went away, as `head` does: nothing is left to say, not even at exit.
@@ -148,7 +154,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run_train(options: argparse.Namespace) -> int:
     from .data import find_data
     from .devices import make_accelerator
-    from .run_folder import read_config, replaced_run
+    from .run_folder import put_aside, read_config, replaced_run
     from .training import fit
 
     out = options.out or Path("runs") / options.preset
@@ -160,9 +166,19 @@ def run_train(options: argparse.Namespace) -> int:
         config = replace(start, **given)
     except CarvanaError as error:
         options.parser.error(str(error))
-    if options.overwrite and config.start and Path(config.start).resolve().is_relative_to(out.resolve()):
-        options.parser.error(f"--start {config.start} lies in {out}, which --overwrite replaces: name another --out")
+    if options.overwrite and config.start:
+        start_at = Path(config.start).resolve()
+        if start_at.is_relative_to(out.resolve()) or start_at.is_relative_to(put_aside(out)):
+            options.parser.error(f"--start {config.start} is replaced by --overwrite: name another --out")
+    if options.overwrite and Path.cwd().is_relative_to(out.resolve()):
+        options.parser.error(f"--overwrite replaces {out}, the folder you are in: go to another")
     root = find_data(options.data)
+    aside = put_aside(out)
+    if options.resume and not resumed and os.path.exists(aside):
+        raise CarvanaError(
+            f"{out} holds no run; {aside} does, left by an --overwrite that was stopped: rename it to {out}, "
+            "or train anew in another --out"
+        )
     if options.resume and not resumed:
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     accelerator = make_accelerator(config)

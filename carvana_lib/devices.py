@@ -19,6 +19,17 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception is how Python, a CPU or a GPU says that memory is full."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "out of memory" in text
+        or "DefaultCPUAllocator" in text
+        or "ALLOC_FAILED" in text
+    )
+
+
 def pick_precision(precision: str, device: torch.device) -> str:
     """What a config's precision means on `device`, in accelerate's words: "no", "bf16" or "fp16"."""
     if precision != "auto":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 import warnings
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def write_curves(folder: Path, row: dict[str, float]) -> None:
     """Add an epoch to the TensorBoard curves in `folder`."""
     from torch.utils.tensorboard import SummaryWriter
 
+    def no_traceback(failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, OSError):
+            usual(failure)
+
+    # The writer's thread fails too where the disk is full, and prints where.
+    usual, threading.excepthook = threading.excepthook, no_traceback
     try:
         # purge_step hides what an earlier run wrote for this epoch before it was stopped.
         with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
@@ -37,6 +44,8 @@ def write_curves(folder: Path, row: dict[str, float]) -> None:
     except OSError as error:
         # metrics.csv holds the same numbers: not worth an end of the training.
         warnings.warn(f"cannot write curves to {folder} ({error}): free some space", CarvanaWarning, stacklevel=2)
+    finally:
+        threading.excepthook = usual
 
 
 def epoch_line(row: dict[str, float], best: float) -> str:

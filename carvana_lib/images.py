@@ -50,7 +50,7 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
             if scans > _MOST_SCANS:
                 raise CarvanaError(f"{path} is put together from {scans} scans: save it as a plain JPEG")
         return image
-    except CarvanaError:
+    except (CarvanaError, MemoryError):
         raise
     except FileNotFoundError:
         raise CarvanaError(f"no file {path}: check the path") from None
@@ -84,6 +84,8 @@ def load_pixels(path: str | Path, image: Image.Image) -> None:
     """Decode an opened image. Raises CarvanaError if it is damaged."""
     try:
         image.load()
+    except MemoryError:
+        raise
     except Exception as error:
         raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
 
@@ -127,6 +129,8 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
             if orientation(image) != 1:
                 image = ImageOps.exif_transpose(image)
             image = _to_rgb(image)
+        except MemoryError:
+            raise
         except Exception as error:
             raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
         return np.asarray(image if size is None else resize(image, size))
@@ -189,7 +193,7 @@ def read_mask(
             if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
                 raise CarvanaError(f"{path} is transparent in places: save it in black and white, without transparency")
             mask, colours = _car_and_colours(image)
-        except CarvanaError:
+        except (CarvanaError, MemoryError):
             raise
         except Exception as error:
             raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None

@@ -37,6 +37,8 @@ def look_at(pair: Pair) -> Look:
             check(pair, look)
         except CarvanaError as error:
             look.faults.append(str(error))
+        except MemoryError:
+            raise
         except Exception as error:
             # A file that fails in a way of its own must not hide the faults of the others.
             look.faults.append(f"{path} cannot be judged ({type(error).__name__}: {error}): replace or remove it")

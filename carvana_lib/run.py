@@ -14,6 +14,7 @@ from torch import nn
 from .checkpoint import BEST_WEIGHTS, best_dice, save_checkpoint, save_weights, start_weights
 from .config import TrainConfig
 from .data import CarvanaDataset, Pair
+from .devices import is_out_of_memory
 from .errors import CarvanaError
 from .evaluation import Evaluation, evaluate
 from .history import METRICS, History, write_curves, write_metrics
@@ -208,12 +209,15 @@ class Run:
             try:
                 part.load_state_dict(state["parts"][name])
             except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
                 raise CarvanaError(
                     f"the checkpoint in {out} is that of another net ({name}): restore {out}, or train anew"
                 ) from error
         self.epoch, self.step = state["epoch"], state["step"]
         self.loss_sum, self.history = state["loss_sum"], state["history"]
-        self.seconds = state.get("seconds", math.nan)  # not kept at first
+        # Not kept at first: unknown then for the steps before the stop.
+        self.seconds = state.get("seconds", math.nan if self.step else 0.0)
         # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
         self.saved = self.position

@@ -88,10 +88,18 @@ def hold_run(out: Path) -> Iterator[None]:
 
 def remove_run(out: Path) -> None:
     """Delete a run folder, and only a run folder that no process trains in."""
+    folder = out.resolve()
+    if _is_run(folder):
+        with hold_run(folder):
+            _delete(folder)
+        if out.is_symlink():
+            out.unlink()
+
+
+def put_aside(out: Path) -> Path:
+    """Where `replaced_run` puts the run in `out`."""
     out = out.resolve()
-    if _is_run(out):
-        with hold_run(out):
-            shutil.rmtree(out)
+    return out.with_name(f"{out.name}.replaced")
 
 
 @contextmanager
@@ -101,21 +109,23 @@ def replaced_run(out: Path) -> Iterator[None]:
     It is deleted at the end if the new run has weights, and comes back if that has nothing at all.
 
     Raises:
-        CarvanaError: as `hold_run`, or `out` or `<out>.replaced` is no run folder.
+        CarvanaError: as `hold_run`, or `out` or `<out>.replaced` is no run folder or cannot be moved.
     """
-    out = out.resolve()
-    aside = out.with_name(f"{out.name}.replaced")
+    out, aside = out.resolve(), put_aside(out)
     with hold_run(out):
-        is_run = _is_run(out) and any(out.iterdir())
-        if _is_run(aside) and not (out / BEST_WEIGHTS).exists():
-            # An overwriting run was stopped before it had weights: what it replaced is worth more.
-            shutil.rmtree(out)
-        elif not is_run:
-            aside = None
-        else:
-            shutil.rmtree(aside, ignore_errors=True)
-            out.rename(aside)
-    if aside is None:
+        holds_one, aside_holds_one = (_is_run(folder) and any(folder.iterdir()) for folder in (out, aside))
+        try:
+            if aside_holds_one and not (out / BEST_WEIGHTS).exists():
+                # An overwriting run was stopped before it had weights: what it replaced is worth more.
+                _delete(out)
+            elif holds_one:
+                if aside.exists():
+                    _delete(aside)
+                out.rename(aside)
+                aside_holds_one = True
+        except OSError as error:
+            raise CarvanaError(f"cannot put {out} aside ({error}): name another --out") from None
+    if not aside_holds_one:
         yield
         return
     # Where `out` was a link, its target has to be there.
@@ -124,12 +134,25 @@ def replaced_run(out: Path) -> Iterator[None]:
         yield
     finally:
         if (out / BEST_WEIGHTS).exists():
-            shutil.rmtree(aside)
+            try:
+                _delete(aside)
+            except OSError as error:
+                warnings.warn(f"cannot delete {aside} ({error}): delete it by hand", CarvanaWarning, stacklevel=2)
         elif (out / LAST_CHECKPOINT).exists() or (out / PREVIOUS_CHECKPOINT).exists():
             warnings.warn(f"this run has no weights yet: the one before is kept in {aside}", CarvanaWarning, 2)
         else:
             shutil.rmtree(out, ignore_errors=True)
             aside.rename(out)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a run folder, config.json last: half deleted it is still known as one."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != CONFIG:
+            entry.unlink()
+    shutil.rmtree(folder)
 
 
 def _is_run(out: Path) -> bool:

@@ -11,6 +11,23 @@ RESUME = "--resume goes on from there (in a notebook: fit(..., resume=True))"
 
 
 @contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """SIGTERM does as Ctrl-C does, so that what was begun is put right again and one line said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
     """An event that Ctrl-C, a stopped notebook cell or SIGTERM sets.
 

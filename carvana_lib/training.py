@@ -57,19 +57,20 @@ def fit(
     accelerator = make_accelerator(config)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     with hold_run(out) if main else nullcontext():
-        checkpoint = prepare_run(out, config, resume)
-        # The first process decodes, the others find its cache.
+        # The first process mends what a fallback has to mend, and decodes; the others find it done.
+        with accelerator.main_process_first():
+            checkpoint = prepare_run(out, config, resume)
         with accelerator.main_process_first():
             train, validation = open_datasets(config, root, progress)
-        train.keep_on(accelerator.device)
         check_masks(train.masks(), "training")
         check_masks(validation.masks(), "validation")
         with net_in_words(config):
+            train.keep_on(accelerator.device)
             run = Run(config, accelerator, len(train), sum_of_names([*train.pairs, *validation.pairs]))
-        if checkpoint is not None:
-            run.restore(checkpoint, out)
-        else:
-            run.start()
+            if checkpoint is not None:
+                run.restore(checkpoint, out)
+            else:
+                run.start()
         if main:
             check_settings(config, run.at_once)
             write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))

@@ -18,6 +18,7 @@ from torch import nn
 
 from .checkpoint import LAST_CHECKPOINT
 from .config import TrainConfig
+from .devices import is_out_of_memory
 from .errors import CarvanaError, CarvanaWarning
 from .history import History
 from .metrics import FN, FP, TN, TP
@@ -139,7 +140,7 @@ def failures_in_words(run: Run, out: Path) -> Iterator[None]:
         scoring = run.step == run.steps_per_epoch
         where = f"in epoch {run.epoch + 1}, " + ("while scoring" if scoring else f"step {run.step + 1}")
         saved = f"{out} holds {run.saved}; {RESUME}" if run.saved else f"nothing was saved in {out} yet"
-        if _is_memory(error):
+        if is_out_of_memory(error):
             raise CarvanaError(f"out of memory {where} with {_smaller(run)}. {saved}") from error
         if "C++ compiler" in str(error):
             raise CarvanaError(
@@ -161,20 +162,12 @@ def net_in_words(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise CarvanaError(
-            f"no memory for a net of base_channels={config.base_channels} and depth={config.depth}: lower them"
+            f"no memory for a net of base_channels={config.base_channels} and depth={config.depth}: lower them, "
+            "or end other programs"
         ) from error
-
-
-def _is_memory(error: BaseException) -> bool:
-    text = str(error)
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "DefaultCPUAllocator" in text
-        or "ALLOC_FAILED" in text
-    )
 
 
 def _smaller(run: Run) -> str:

@@ -1,10 +1,10 @@
 """Each promise of checkpoint.py by itself, without a training; those that need one are in test_reliability.py."""
 
+import errno
 import os
 import resource
 import warnings
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -157,6 +157,11 @@ def test_dice_of_the_best_weights(tmp_path):
     for metadata in (None, {"dice": "much"}):
         save_file({"a": torch.zeros(1)}, file, metadata)
         assert best_dice(tmp_path) == -1
+    save_weights(file, model_of(tiny()), tiny(), dice="0.75")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert best_dice(tmp_path) == -1
     file.write_bytes(b"not weights")
     assert best_dice(tmp_path) == -1
 
@@ -284,16 +289,29 @@ def test_after_a_fallback_the_spare_is_the_good_one(tmp_path):
         assert load_checkpoint(tmp_path)["step"] == 1
 
 
-def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+    ],
+)
+@pytest.mark.parametrize("where", ["torch.load", "zipfile.ZipFile"])
+def test_what_cannot_be_read_just_now_is_not_called_damaged(tmp_path, monkeypatch, failure, reason, where):
     for step in (1, 2):
         save_checkpoint(tmp_path, {**STATE, "step": step})
 
-    def refuse(self, *_):
-        raise PermissionError(13, "Permission denied")
+    def fail(*_, **__):
+        raise failure
 
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(CarvanaError, match=r"last\.pt may not be read \(Permission denied\): change its permissions"):
-        load_checkpoint(tmp_path)
+    with monkeypatch.context() as failing:
+        failing.setattr(where, fail)
+        with pytest.raises(CarvanaError, match=rf"last\.pt cannot be read now \({reason}\): end other programs"):
+            load_checkpoint(tmp_path)
+    assert load_checkpoint(tmp_path)["step"] == 2
+    assert (tmp_path / "previous.pt").exists()
 
 
 def test_a_packed_checkpoint_is_refused(tmp_path):

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -247,6 +248,8 @@ def test_a_run_is_not_lost_to_one_that_fails(trained, carvana, broken, tmp_path,
     before = (run / "best.safetensors").read_bytes()
     call = ["train", "--preset", "quick", "--out", run, "--overwrite", *TINY]
     assert "--start" in wrong_use(capsys, *map(str, [*call, "--data", carvana, "--start", run]))
+    aside = tmp_path / "run.replaced" / "best.safetensors"
+    assert "--start" in wrong_use(capsys, *map(str, [*call, "--data", carvana, "--start", aside]))
     assert "no weights" in failure(capsys, *call, "--data", carvana, "--start", tmp_path / "nosuch")
     write_pair(broken, 21, 1)
     next((broken / "train").iterdir()).write_text("words")
@@ -267,6 +270,7 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(tmp_path, caps
     for option, text in (("--json", "."), ("--json", str(tmp_path)), ("--figure", "")):
         assert "is a folder: name a file in it" in wrong_use(capsys, "evaluate", option, text)
     assert "does not end in .png" in wrong_use(capsys, "evaluate", "--figure", "f.txt")
+    assert "is too long for a file" in wrong_use(capsys, "evaluate", "--json", 300 * "s")
     assert "both write x.png" in wrong_use(capsys, "evaluate", "--json", "x.png", "--figure", "x.png")
     assert "unrecognized arguments: --tta" in wrong_use(capsys, "export", "--out", "x.onnx", "--tta")
 
@@ -325,3 +329,45 @@ def test_names_that_are_no_text_or_steer_the_terminal(broken, tmp_path):
     for name in (r"a\nb.jpg", r"\x1b[31m.jpg", r"\udcff.jpg"):
         assert any(f"{name} is not named" in line for line in lines)
     assert done.returncode == 1
+
+
+def test_a_run_is_not_replaced_from_inside(trained, carvana, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for place in (run, run / "tensorboard"):
+        monkeypatch.chdir(place)
+        for out in (".", "..", str(run)):
+            if run.is_relative_to((place / out).resolve()):
+                wrong = wrong_use(capsys, "train", "--out", out, "--overwrite", "--data", str(carvana), *TINY)
+                assert "the folder you are in" in wrong
+    assert (run / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_before_the_first_step_the_old_run_comes_back(trained, carvana, tmp_path, monkeypatch, capsys, stop):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    monkeypatch.setattr("carvana_lib.cache._decode_all", lambda *_: signal.raise_signal(stop))
+    monkeypatch.setenv("CARVANA_CACHE", str(tmp_path / "cache"))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["train", "--out", str(run), "--overwrite", "--data", str(carvana), *TINY]) == 130
+    assert "carvana: stopped" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (run / "best.safetensors").exists()
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_run_that_was_put_aside_is_named(trained, carvana, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run.replaced")
+    (tmp_path / "run").mkdir()
+    said = failure(capsys, "train", "--out", tmp_path / "run", "--resume", "--data", carvana, *TINY)
+    assert "run holds no run; " in said
+    assert "run.replaced does, left by an --overwrite that was stopped: rename it" in said
+
+
+def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("carvana_lib.doctor.scan", fail)
+    assert "not enough memory: end other programs" in failure(capsys, "check-data", carvana)

@@ -7,7 +7,8 @@ from conftest import CARS, SIZE, VIEWS, car_name, draw, write_pair
 from PIL import Image
 
 from carvana_lib.cache import cached_dataset
-from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs, several
+from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs, read_pair, several
+from carvana_lib.doctor import check_data
 from carvana_lib.errors import CarvanaError
 from carvana_lib.images import read_mask, read_photo
 
@@ -299,3 +300,20 @@ def test_batches_of_any_kind_of_indices(carvana, tmp_path, cached):
         assert torch.equal(dataset.batch(indices)[0], expected)
     with pytest.raises(ValueError, match="no photos asked for"):
         dataset.batch([])
+
+
+@pytest.mark.parametrize(
+    "where", ["PIL.Image.open", "carvana_lib.images._car_and_colours", "carvana_lib.images._to_rgb"]
+)
+def test_a_full_memory_is_no_fault_of_a_file(broken, monkeypatch, where):
+    pair = list_pairs(broken)[0]
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(MemoryError):
+        read_pair(pair, (48, 32))
+    if "_to_rgb" not in where:
+        with pytest.raises(MemoryError):
+            check_data(broken, progress=False)

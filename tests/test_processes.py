@@ -111,3 +111,19 @@ def test_two_processes_overwrite_a_run_once(carvana, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     with open(out / "metrics.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
+def test_two_processes_fall_back_to_the_same_checkpoint(carvana, tmp_path):
+    out = tmp_path / "run"
+    fit(tiny(epochs=3), carvana, out, progress=False)
+    (out / "last.pt").write_bytes(b"damaged")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29603"]
+    call = ["-m", "carvana_lib", "train", "--resume", "--data", str(carvana), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # The first process has put the good one in its place before the second looks.
+    assert done.stderr.count("going on from the one before") == 1
+    with open(out / "metrics.csv") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]

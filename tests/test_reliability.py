@@ -361,6 +361,36 @@ def test_what_cannot_be_written_leaves_the_old_file_and_nothing_else(trained, ca
 
 
 @posix
+def test_a_cache_may_be_shared_and_a_closed_one_is_named(broken):
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        pairs = list_pairs(shutil.copytree(broken, Path(scratch) / "data"))
+        folder = Path(scratch) / "cache"
+        load_arrays(pairs, (48, 32), folder, progress=False)
+        entry = next(folder.iterdir())
+        (folder / "new").mkdir()
+        assert entry.stat().st_mode == (folder / "new").stat().st_mode
+        with as_another_user():
+            assert len(load_arrays(pairs, (48, 32), folder, progress=False)[0]) == len(pairs)
+        entry.chmod(0o700)
+        os.chown(entry, os.geteuid(), -1)
+        if os.geteuid() != 0:
+            entry.chmod(0o000)
+        with as_another_user(), pytest.raises(CarvanaError, match=r"may not be read: set \$CARVANA_CACHE"):
+            load_arrays(pairs, (48, 32), folder, progress=False)
+        entry.chmod(0o700)
+        assert [file.name for file in folder.iterdir() if file.name != "new"] == [entry.name]
+
+
+@posix
+def test_curves_on_a_full_disk_are_one_warning_and_no_traceback(tmp_path, capfd):
+    with full_disk(tmp_path), pytest.warns(CarvanaWarning, match="cannot write curves"):
+        for epoch in (1.0, 2.0):
+            write_curves(tmp_path / "curves", {"epoch": epoch, "loss": 0.5})
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@posix
 @pytest.mark.parametrize("fault", [full_disk, locked])
 def test_a_cache_that_cannot_be_written_says_where_else_to_put_it(broken, fault):
     with tempfile.TemporaryDirectory() as scratch:

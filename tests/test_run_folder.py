@@ -194,3 +194,68 @@ def test_a_config_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(CarvanaError, match=r"config\.json cannot be read \(Permission denied\)"):
         prepare_run(tmp_path, tiny(), resume=True)
+
+
+def test_an_empty_folder_aside_is_worth_nothing(tmp_path):
+    out = tmp_path / "run"
+    start_run(out, tiny(), step=1)
+    (tmp_path / "run.replaced").mkdir()
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+
+
+def refuse(*_):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_run_that_cannot_be_put_aside_is_named_and_stays(tmp_path, monkeypatch):
+    start_run(tmp_path / "run", tiny(), step=1)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with (
+        pytest.raises(CarvanaError, match=r"cannot put .*run aside .*Permission denied"),
+        replaced_run(tmp_path / "run"),
+    ):
+        pass
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
+
+
+def test_what_cannot_be_deleted_after_a_training_is_only_worth_a_warning(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    start_run(out, tiny(), step=1)
+
+    def train():
+        with replaced_run(out):
+            save_weights(out / "best.safetensors", tiny().build_model(), tiny())
+            monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.warns(CarvanaWarning, match=r"cannot delete .*run\.replaced .*by hand"):
+        train()
+    assert (out / "best.safetensors").exists()
+
+
+def test_a_run_half_deleted_is_still_one(tmp_path, monkeypatch):
+    start_run(tmp_path, tiny(), step=1)
+    start_run(tmp_path, tiny(), step=2)
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events").touch()
+    real = Path.unlink
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", lambda path: [real(path), stop()])
+            with pytest.raises(KeyboardInterrupt):
+                remove_run(tmp_path)
+        assert (tmp_path / "config.json").exists()
+    remove_run(tmp_path)
+    assert not tmp_path.exists()
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def test_a_link_to_a_run_goes_with_it(tmp_path):
+    start_run(tmp_path / "run", tiny(), step=1)
+    (tmp_path / "link").symlink_to("run")
+    remove_run(tmp_path / "link")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from carvana_lib.cache import open_datasets
-from carvana_lib.checkpoint import load_checkpoint, load_model
+from carvana_lib.checkpoint import load_checkpoint, load_model, save_checkpoint
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import list_pairs
 from carvana_lib.devices import make_accelerator
@@ -422,3 +422,23 @@ def test_seconds_of_an_epoch_are_those_before_a_stop_and_after(carvana, tmp_path
     row = fit(tiny(epochs=1), carvana, tmp_path / "run", resume=True, progress=False)[0]
     assert row["seconds"] == state["seconds"] > 0
     assert row["images_per_second"] == state["step"] * state["batch_size"] / state["seconds"]
+
+
+def test_a_checkpoint_that_finds_no_memory_is_not_another_nets(carvana, tmp_path, monkeypatch):
+    start_and_stop(carvana, tmp_path / "run")
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "load_state_dict", full)
+    with pytest.raises(CarvanaError, match="no memory for a net of base_channels=4"):
+        fit(tiny(), carvana, tmp_path / "run", resume=True, progress=False)
+
+
+def test_seconds_are_counted_where_an_older_checkpoint_holds_none(carvana, tmp_path):
+    start_and_stop(carvana, tmp_path / "run")
+    state = load_checkpoint(tmp_path / "run")
+    del state["seconds"]
+    save_checkpoint(tmp_path / "run", state)
+    history = fit(tiny(), carvana, tmp_path / "run", resume=True, progress=False)
+    assert all(row["seconds"] > 0 for row in history)

@@ -172,6 +172,8 @@ def test_out_of_memory_names_what_to_try_and_the_run_goes_on(carvana, tmp_path, 
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
     ],
 )
 def test_before_the_first_checkpoint_nothing_is_promised(carvana, tmp_path, monkeypatch, error):
