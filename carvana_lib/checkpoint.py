@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import warnings
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +32,13 @@ def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str
     """Weights of `model` as .safetensors, with `config` and `notes` in its metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"config": config.to_json(), **notes}
-    metadata["sha256"] = _sum(tensors, metadata)
+    metadata["sum"] = _sum(tensors, json.dumps(metadata, sort_keys=True))
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def _sum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
-    """SHA-256 of tensors and metadata: safetensors has no check sums of its own."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+def _sum(tensors: dict[str, torch.Tensor], text: str = "") -> str:
+    """SHA-256 of a text and tensors with their names: safetensors has no check sums of its own."""
+    digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
@@ -79,16 +77,9 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
     """
     path = weights_file(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
-    if "config" not in metadata:
-        raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
-    # Weights written before there was a sum have none.
-    if "sha256" in metadata and metadata.pop("sha256") != _sum(tensors, metadata):
-        raise CarvanaError(f"{path} is damaged (its sum is another): train again or get the file again")
+        tensors, metadata = _read_weights(path)
+    except OSError as error:
+        raise CarvanaError(f"{path} cannot be read ({error}): look at its permissions and its disk") from None
     config = TrainConfig.from_json(metadata["config"], path)
     try:
         # First without memory: a config that lies may ask for any amount of it.
@@ -97,9 +88,41 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         model = config.build_model()
         model.load_state_dict(tensors)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[-1].strip()
         raise CarvanaError(f"{path} does not fit the net of its own config ({reason}): get the file again") from None
     return model.to(device).eval(), config
+
+
+def _read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata. CarvanaError if they are damaged; what the machine cannot do now is raised as it is."""
+    path.open("rb").close()  # says why a file cannot be read, which safetensors does not
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError) as error:
+        if _only_now(error):
+            raise
+        raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
+    if "config" not in metadata:
+        raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config")
+    covered = {name: text for name, text in metadata.items() if name != "sum"}
+    if "sum" in metadata:
+        whole = metadata["sum"] == _sum(tensors, json.dumps(covered, sort_keys=True))
+    else:
+        # The first weights had a sum of the tensors alone, or none.
+        whole = "sha256" not in metadata or metadata["sha256"] == _sum(tensors)
+    if not whole:
+        raise CarvanaError(f"{path} is damaged (its sum is another): train again or get the file again")
+    return tensors, metadata
+
+
+def _only_now(error: Exception) -> bool:
+    """Whether the machine could not read just now; a damaged file can send its reader before its start (EINVAL)."""
+    failing_disk = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    return failing_disk or is_out_of_memory(error)
 
 
 def load_pretrained(name: str = "small", device: torch.device | str = "cpu") -> tuple[UNet, TrainConfig]:
@@ -138,17 +161,24 @@ def start_weights(model: UNet, path: str | Path) -> None:
 
 
 def best_dice(out: Path) -> float:
-    """Validation Dice of the weights in best.safetensors; -1 where there are none that can be used."""
+    """Validation Dice of the weights in best.safetensors; -1 where there are none that can be used.
+
+    Warns when there are some that cannot. Raises CarvanaError if they cannot be read just now.
+    """
+    path = out / BEST_WEIGHTS
     try:
-        load_model(out / BEST_WEIGHTS)
-        with safe_open(out / BEST_WEIGHTS, framework="pt") as file:
-            return float((file.metadata() or {})["dice"])
-    except (CarvanaError, KeyError, ValueError):
+        return float(_read_weights(path)[1]["dice"])
+    except FileNotFoundError:
         return -1.0
+    except (CarvanaError, KeyError, ValueError) as error:
+        warnings.warn(f"{path} is not used ({error}): the next epoch replaces it", CarvanaWarning, stacklevel=2)
+        return -1.0
+    except OSError as error:
+        raise CarvanaError(f"{path} cannot be read ({error}): look at its permissions and its disk") from None
 
 
-def save_checkpoint(out: Path, state: dict[str, Any]) -> None:
-    """Write all that training needs to go on to last.pt; what was there before is kept as previous.pt."""
+def save_checkpoint(out: Path, state: dict[str, Any], keep: bool = True) -> None:
+    """Write all that training needs to go on to last.pt; what was there before becomes previous.pt if `keep`."""
 
     def write(temporary: Path) -> None:
         try:
@@ -158,13 +188,14 @@ def save_checkpoint(out: Path, state: dict[str, Any]) -> None:
             raise OSError(str(error).splitlines()[0]) from None
 
     cure = "free some space, then --resume goes on from the checkpoint before"
-    write_atomically(out / LAST_CHECKPOINT, write, out / PREVIOUS_CHECKPOINT, cure)
+    write_atomically(out / LAST_CHECKPOINT, write, out / PREVIOUS_CHECKPOINT if keep else None, cure)
 
 
 def load_checkpoint(out: Path) -> dict[str, Any] | None:
     """The newest usable state that `save_checkpoint` wrote, on the CPU; None if it never wrote one.
 
-    Warns when last.pt is damaged and previous.pt is used. Raises CarvanaError if neither is usable.
+    Warns when last.pt is damaged and previous.pt is used; `fell_back` in the state says so too, and that
+    the next `save_checkpoint` must not keep last.pt. Raises CarvanaError if neither is usable.
     """
     faults = []
     # Killed between the two renames of a write, a run has only previous.pt, and that is its newest.
@@ -183,10 +214,7 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
             raise CarvanaError(f"{path} cannot be read now ({reason}): {cure}") from None
         if faults:
             warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
-            with suppress(OSError):
-                # Else the next save would keep the damaged one as the spare.
-                os.replace(path, out / LAST_CHECKPOINT)
-        return state
+        return {**state, "fell_back": bool(faults)}
     if faults:
         raise CarvanaError(f"{' and '.join(faults)}: train anew in another --out, from --start {out} if it has weights")
     return None
@@ -198,9 +226,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A damaged zip can send its reader to a place before the file (EINVAL).
-        failing_disk = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
-        if failing_disk or is_out_of_memory(error):
+        if _only_now(error):
             raise
         # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

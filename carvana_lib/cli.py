@@ -1,15 +1,17 @@
 """The `carvana` command: train, evaluate, predict, submit, export, download, check-data.
 
-Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped with Ctrl-C.
+Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import sys
 import typing
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if getattr(sys.stdout, "errors", "") == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # A file's name may hold bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        reason = str(error).splitlines()[0] if str(error) else "no message"
+        reason = _printable(str(error).splitlines()[0] if str(error) else "no message")
         print(
             f"carvana: unexpected {type(error).__name__} ({reason}): run again with --debug to see where",
             file=sys.stderr,
@@ -66,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _printable(line: str) -> str:
     """`line` with an escape for each sign that would end it or steer the terminal, as names of files may hold."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    keep = (sign.isprintable() or unicodedata.category(sign) == "Zs" for sign in line)  # Zs: spaces of all widths
+    return "".join(sign if kept else ascii(sign)[1:-1] for sign, kept in zip(line, keep, strict=True))
 
 
 def _show_warning(
@@ -154,13 +157,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run_train(options: argparse.Namespace) -> int:
     from .data import find_data
     from .devices import make_accelerator
-    from .run_folder import put_aside, read_config, replaced_run
+    from .run_folder import has_checkpoint, has_config, put_aside, read_config, replaced_run
     from .training import fit
 
     out = options.out or Path("runs") / options.preset
-    saved = out / "config.json"
     given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
-    resumed = options.resume and os.path.exists(saved)
+    resumed = options.resume and has_config(out)
     start = read_config(out) if resumed else preset(options.preset)
     try:
         config = replace(start, **given)
@@ -174,12 +176,12 @@ def run_train(options: argparse.Namespace) -> int:
         options.parser.error(f"--overwrite replaces {out}, the folder you are in: go to another")
     root = find_data(options.data)
     aside = put_aside(out)
-    if options.resume and not resumed and os.path.exists(aside):
+    if options.resume and not has_checkpoint(out) and has_config(aside):
         raise CarvanaError(
-            f"{out} holds no run; {aside} does, left by an --overwrite that was stopped: rename it to {out}, "
-            "or train anew in another --out"
+            f"{out} holds nothing to resume; {aside} does, left by an --overwrite that was stopped: "
+            f"rename it to {out}, or train anew in another --out"
         )
-    if options.resume and not resumed:
+    if options.resume and not has_checkpoint(out):
         print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
     accelerator = make_accelerator(config)
     with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():
@@ -243,7 +245,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
     model, config = _load(options)
     for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
-        print(mask)
+        print(_printable(str(mask)))
     return 0
 
 

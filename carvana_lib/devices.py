@@ -25,6 +25,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or "out of memory" in text
+        or "annot allocate memory" in text
         or "DefaultCPUAllocator" in text
         or "ALLOC_FAILED" in text
     )

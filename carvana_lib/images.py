@@ -46,7 +46,8 @@ def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
             # Its EXIF note may follow the pixels: what is broken has to show here, not while looking for the note.
             image.load()
         if image.info.get("progressive"):
-            scans = (Path(path).read_bytes() if content is None else content).count(b"\xff\xda")
+            # The third byte begins the length of a scan's header, which is always short.
+            scans = (Path(path).read_bytes() if content is None else content).count(b"\xff\xda\x00")
             if scans > _MOST_SCANS:
                 raise CarvanaError(f"{path} is put together from {scans} scans: save it as a plain JPEG")
         return image
@@ -197,12 +198,14 @@ def read_mask(
             raise
         except Exception as error:
             raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
-    if len(colours | {0}) > 2:
-        kind = "anti-aliased, " if len(colours) > 3 else ""
-        some = [f"#{colour:06x}" if colour % 0x010101 else colour // 0x010101 for colour in sorted(colours)[:4]]
+    if colours is None or len(colours | {0}) > 2:
+        kind = "" if colours and len(colours) < 4 else "anti-aliased, "
+        some = [f"#{colour:06x}" if colour % 0x010101 else colour // 0x010101 for colour in sorted(colours or ())[:4]]
+        more = "..." if colours and len(colours) > 4 else ""
+        levels = f"its levels are {some}{more}" if colours else "it has hundreds of colours"
         raise CarvanaError(
-            f"{path} is {kind}not two-valued (its levels are {some}{'...' if len(colours) > 4 else ''}): "
-            "a mask holds 0 for background and one other value for car; threshold it"
+            f"{path} is {kind}not two-valued ({levels}): a mask holds 0 for background and one other value for car; "
+            "threshold it"
         )
     if size is None:
         return mask
@@ -217,17 +220,20 @@ def _png_bits(path: str | Path, content: bytes | None) -> int:
     return content[24]
 
 
-def _car_and_colours(image: Image.Image) -> tuple[np.ndarray, set[int]]:
-    """Where a mask is not black, bool (height, width), and its colours, 0xRRGGBB."""
+def _car_and_colours(image: Image.Image) -> tuple[np.ndarray, set[int] | None]:
+    """Where a mask is not black, bool (height, width), and its colours, 0xRRGGBB; None for hundreds of them."""
     if image.mode not in ("1", "L", "P"):
-        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.int32), 2, 0)
-        colours = red << 16 | green << 8 | blue
-        return colours > 0, set(np.unique(colours).tolist())
+        image = image.convert("RGB")
+        few = image.getcolors(256)
+        colours = few and {red << 16 | green << 8 | blue for _, (red, green, blue) in few}
+        return np.asarray(image).any(axis=2), colours
     # Each value is looked up once, not for each of two million pixels.
     pixels = image if image.mode == "P" else image.convert("L")
     palette = image.getpalette("RGB") if image.mode == "P" else np.repeat(np.arange(256), 3)
     colours = np.reshape(palette, (-1, 3)) @ (1 << 16, 1 << 8, 1)
     used = np.flatnonzero(pixels.histogram())
+    if used[-1] >= len(colours):
+        raise ValueError("pixels of colours that its palette leaves out")
     is_car = np.zeros(256, dtype=bool)
     is_car[used] = colours[used] > 0
     return is_car[np.asarray(pixels)], set(colours[used].tolist())

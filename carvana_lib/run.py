@@ -68,6 +68,7 @@ class Run:
         self.seconds = 0.0  # that the steps of this epoch took, also before a stop
         self.history: History = []
         self.saved = ""  # the position of the newest checkpoint
+        self.keep_last = True  # as the spare, when the next checkpoint is written
 
     @property
     def steps_done(self) -> int:
@@ -184,7 +185,8 @@ class Run:
             parts = {name: part.state_dict() for name, part in self._parts().items()}
             position = {"epoch": self.epoch, "step": self.step}
             totals = {"loss_sum": self.loss_sum, "seconds": self.seconds, "history": self.history}
-            save_checkpoint(out, {"parts": parts, **position, **totals, **self._sizes()})
+            save_checkpoint(out, {"parts": parts, **position, **totals, **self._sizes()}, self.keep_last)
+            self.keep_last = True
         self.saved = self.position
 
     def start(self) -> None:
@@ -220,7 +222,7 @@ class Run:
         self.seconds = state.get("seconds", math.nan if self.step else 0.0)
         # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
-        self.saved = self.position
+        self.saved, self.keep_last = self.position, not state["fell_back"]
 
     def _sizes(self) -> dict[str, int | str]:
         """What has to stay as it is for the steps of a resumed run to be the same."""

@@ -31,6 +31,22 @@ def read_config(out: Path) -> TrainConfig:
     return TrainConfig.from_json(text, out / CONFIG)
 
 
+def has_config(out: Path) -> bool:
+    """Whether a run was begun in `out`. Raises CarvanaError if that cannot be told."""
+    try:
+        (out / CONFIG).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CarvanaError(f"{out} cannot be read ({error.strerror}): change its permissions or its name") from None
+    return True
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether there is a state in `out` that a run could be resumed from."""
+    return any(os.path.exists(out / name) for name in (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT))
+
+
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to go on from, or None for a new run in an empty folder.
 
@@ -38,13 +54,16 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         CarvanaError: `out` is in use and not to be resumed, or holds a run with other settings.
     """
     _remove_abandoned(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return None
+    try:
+        if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+            return None
+    except OSError as error:
+        raise CarvanaError(f"{out} cannot be read ({error.strerror}): change its permissions") from None
     if not resume:
         raise CarvanaError(
             f"{out} exists: --resume goes on with it, --overwrite trains anew, --out names another folder"
         )
-    if not (out / CONFIG).exists():
+    if not has_config(out):
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
     saved, now = asdict(read_config(out)), asdict(config)
     if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
@@ -99,7 +118,7 @@ def remove_run(out: Path) -> None:
 def put_aside(out: Path) -> Path:
     """Where `replaced_run` puts the run in `out`."""
     out = out.resolve()
-    return out.with_name(f"{out.name}.replaced")
+    return out.parent / f"{out.name}.replaced"
 
 
 @contextmanager
@@ -138,7 +157,7 @@ def replaced_run(out: Path) -> Iterator[None]:
                 _delete(aside)
             except OSError as error:
                 warnings.warn(f"cannot delete {aside} ({error}): delete it by hand", CarvanaWarning, stacklevel=2)
-        elif (out / LAST_CHECKPOINT).exists() or (out / PREVIOUS_CHECKPOINT).exists():
+        elif has_checkpoint(out):
             warnings.warn(f"this run has no weights yet: the one before is kept in {aside}", CarvanaWarning, 2)
         else:
             shutil.rmtree(out, ignore_errors=True)
@@ -160,6 +179,7 @@ def _is_run(out: Path) -> bool:
     _remove_abandoned(out)
     if not os.path.exists(out):
         return False
+    has_config(out)  # says so if the folder may not be read
     if out.is_dir() and not any(out.iterdir()):
         return True
     try:

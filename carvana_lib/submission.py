@@ -33,8 +33,8 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
         CarvanaError: not pairs of whole numbers, runs that overlap or are out of order, or pixels
             outside the picture.
     """
-    # Of a text with more numbers than a mask of single pixels has, the rest stays one word, and is refused.
-    words = text.split(maxsplit=height * width + 1)
+    # Of a text with more numbers than runs of single pixels have, the rest stays one word, and is refused.
+    words = text.split(maxsplit=2 * height * width)
     for word in words:
         # int() would also take "1_0", "+1" and the digits of other scripts.
         if not (word.isascii() and word.isdigit() and len(word) < 100):

@@ -57,9 +57,8 @@ def fit(
     accelerator = make_accelerator(config)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     with hold_run(out) if main else nullcontext():
-        # The first process mends what a fallback has to mend, and decodes; the others find it done.
-        with accelerator.main_process_first():
-            checkpoint = prepare_run(out, config, resume)
+        checkpoint = prepare_run(out, config, resume)
+        # The first process decodes, the others find its cache.
         with accelerator.main_process_first():
             train, validation = open_datasets(config, root, progress)
         check_masks(train.masks(), "training")

@@ -1,6 +1,7 @@
 """Each promise of checkpoint.py by itself, without a training; those that need one are in test_reliability.py."""
 
 import errno
+import hashlib
 import os
 import resource
 import warnings
@@ -150,20 +151,67 @@ def test_a_net_of_another_shape_is_no_start(tmp_path, before, after):
 
 
 def test_dice_of_the_best_weights(tmp_path):
-    assert best_dice(tmp_path) == -1
     file = tmp_path / "best.safetensors"
+    assert best_dice(tmp_path) == -1
     save_weights(file, model_of(tiny()), tiny(), dice="0.75")
     assert best_dice(tmp_path) == 0.75
-    for metadata in (None, {"dice": "much"}):
-        save_file({"a": torch.zeros(1)}, file, metadata)
-        assert best_dice(tmp_path) == -1
-    save_weights(file, model_of(tiny()), tiny(), dice="0.75")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
-    file.write_bytes(content)
-    assert best_dice(tmp_path) == -1
-    file.write_bytes(b"not weights")
-    assert best_dice(tmp_path) == -1
+    damaged = {"a bit": bytes(content), "words": b"not weights", "nothing": b""}
+    save_weights(file, model_of(tiny()), tiny(), dice="much")
+    damaged["no number"] = file.read_bytes()
+    save_weights(file, model_of(tiny()), tiny())
+    damaged["no Dice"] = file.read_bytes()
+    for bad in damaged.values():
+        file.write_bytes(bad)
+        with pytest.warns(CarvanaWarning, match=r"best\.safetensors is not used .* the next epoch replaces it"):
+            assert best_dice(tmp_path) == -1
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.EIO, "Input/output error"), PermissionError(13, "Permission denied")]
+)
+def test_best_weights_that_cannot_be_read_now_are_not_given_up(tmp_path, monkeypatch, failure):
+    save_weights(tmp_path / "best.safetensors", model_of(tiny()), tiny(), dice="0.75")
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr("carvana_lib.checkpoint.safe_open", fail)
+    for read in (best_dice, load_model):
+        with pytest.raises(CarvanaError, match=r"best\.safetensors cannot be read .*look at its permissions"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["carvana_lib.checkpoint.safe_open", "torch.nn.Module.load_state_dict"])
+def test_weights_are_not_damaged_where_memory_is_full(tmp_path, monkeypatch, where):
+    save_weights(tmp_path / "best.safetensors", model_of(tiny()), tiny(), dice="0.75")
+
+    def full(*_, **__):
+        raise RuntimeError("unable to mmap 292000000 bytes: Cannot allocate memory (12)")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(RuntimeError, match="Cannot allocate memory"):
+        load_model(tmp_path)
+
+
+def test_the_first_weights_had_a_sum_of_their_tensors_alone(tmp_path):
+    file = tmp_path / "best.safetensors"
+    save_weights(file, model_of(tiny()), tiny(), dice="0.75")
+    with safe_open(file, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    del metadata["sum"]
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.numpy().tobytes())
+    save_file(tensors, file, {**metadata, "sha256": digest.hexdigest()})
+    load_model(file)
+    assert best_dice(tmp_path) == 0.75
+    save_file(tensors, file, {**metadata, "sha256": 64 * "0"})
+    with pytest.raises(CarvanaError, match="is damaged"):
+        load_model(file)
 
 
 # Checkpoints.
@@ -202,8 +250,12 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(tmp_path):
 
 WRONG = [
     {"epoch": "x"},
-    {"epoch": -1},
+    {"epoch": -1, "history": []},
+    {"step": -1},
     {"step": 1.5},
+    {"steps_per_epoch": True},
+    {"history": ({"dice": 0.5},)},
+    {"epoch": 2, "history": [{"dice": 0.5}, {"loss": 0.5}]},
     {"history": []},
     {"history": [{"epoch": 1}]},
     {"history": [1]},
@@ -225,6 +277,12 @@ def test_another_file_of_pytorch_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
     with pytest.raises(CarvanaError, match="is not a checkpoint of carvana_lib"):
         load_checkpoint(tmp_path)
+
+
+def test_the_first_checkpoint_of_all_is_one(tmp_path):
+    state = {"parts": {}, "epoch": 0, "step": 0, "steps_per_epoch": 0, "loss_sum": 0.0, "history": []}
+    save_checkpoint(tmp_path, state)
+    assert load_checkpoint(tmp_path) == {**state, "fell_back": False}
 
 
 def test_a_checkpoint_may_hold_more_than_is_needed(tmp_path):
@@ -282,8 +340,10 @@ def test_after_a_fallback_the_spare_is_the_good_one(tmp_path):
         save_checkpoint(tmp_path, {**STATE, "step": step})
     (tmp_path / "last.pt").write_bytes(b"damaged")
     with pytest.warns(CarvanaWarning, match="going on from the one before"):
-        assert load_checkpoint(tmp_path)["step"] == 1
-    save_checkpoint(tmp_path, {**STATE, "step": 3})
+        state = load_checkpoint(tmp_path)
+    assert state["step"] == 1
+    save_checkpoint(tmp_path, {**STATE, "step": 3}, keep=not state["fell_back"])
+    assert not load_checkpoint(tmp_path)["fell_back"]
     (tmp_path / "last.pt").write_bytes(b"damaged again")
     with pytest.warns(CarvanaWarning, match="going on from the one before"):
         assert load_checkpoint(tmp_path)["step"] == 1

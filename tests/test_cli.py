@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 import shutil
@@ -360,9 +361,29 @@ def test_stopped_before_the_first_step_the_old_run_comes_back(trained, carvana, 
 def test_a_run_that_was_put_aside_is_named(trained, carvana, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "run.replaced")
     (tmp_path / "run").mkdir()
-    said = failure(capsys, "train", "--out", tmp_path / "run", "--resume", "--data", carvana, *TINY)
-    assert "run holds no run; " in said
-    assert "run.replaced does, left by an --overwrite that was stopped: rename it" in said
+    # With or without the settings of the run that was killed.
+    for name in ("notes.txt", "config.json"):
+        said = failure(capsys, "train", "--out", tmp_path / "run", "--resume", "--data", carvana, *TINY)
+        assert "run holds nothing to resume; " in said
+        assert "run.replaced does, left by an --overwrite that was stopped: rename it" in said
+        shutil.copy(trained / "config.json", tmp_path / "run" / name)
+
+
+def test_the_root_of_a_disk_is_no_run(carvana, capsys):
+    assert "/ is not a run folder" in failure(capsys, "train", "--out", "/", "--resume", "--data", carvana, *TINY)
+
+
+def test_spaces_of_other_scripts_are_shown_as_they_are(tmp_path, capsys):
+    assert "写真\u3000データ" in failure(capsys, "check-data", tmp_path / "写真\u3000データ")
+
+
+def test_an_output_that_only_looks_like_a_file(carvana, monkeypatch):
+    class Shell(io.StringIO):
+        errors = "strict"
+
+    monkeypatch.setattr(sys, "stdout", Shell())
+    assert main(["check-data", str(carvana)]) == 0
+    assert "faults: none" in sys.stdout.getvalue()
 
 
 def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys):

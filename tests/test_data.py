@@ -317,3 +317,45 @@ def test_a_full_memory_is_no_fault_of_a_file(broken, monkeypatch, where):
     if "_to_rgb" not in where:
         with pytest.raises(MemoryError):
             check_data(broken, progress=False)
+
+
+def test_what_a_palette_leaves_out_is_no_colour(tmp_path):
+    car = np.zeros((8, 12), np.uint8)
+    car[2:5, 3:9] = 1
+    picture = Image.fromarray(np.where(car, 0, 5).astype(np.uint8), "P")
+    picture.putpalette([255] * 768)
+    picture.save(tmp_path / "mask.png", bits=8)
+    content = (tmp_path / "mask.png").read_bytes()
+    start = content.index(b"PLTE")
+    length = int.from_bytes(content[start - 4 : start], "big")
+    two = b"PLTE" + content[start + 4 : start + 10]
+    rest = content[start + 4 + length + 4 :]
+    short = content[: start - 4] + (6).to_bytes(4, "big") + two + zlib.crc32(two).to_bytes(4, "big") + rest
+    (tmp_path / "mask.png").write_bytes(short)
+    with pytest.raises(CarvanaError, match=r"mask\.png is damaged \(pixels of colours that its palette leaves out\)"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "L", "P"])
+@pytest.mark.parametrize("level", [1, 255])
+def test_two_values_of_any_kind_are_a_mask(tmp_path, mode, level):
+    car = np.zeros((8, 12), np.uint8)
+    car[2:5, 3:9] = level
+    picture = Image.fromarray(car)
+    picture = picture.point(lambda value: 255 * (value > 0), "1") if mode == "1" else picture.convert(mode)
+    picture.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), car > 0)
+
+
+def test_a_photo_is_no_mask(tmp_path):
+    generator = np.random.default_rng(0)
+    Image.fromarray(generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"anti-aliased, not two-valued \(it has hundreds of colours\)"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_bytes_behind_a_progressive_photo_are_no_scans(tmp_path):
+    Image.new("RGB", (64, 48), (9, 99, 199)).save(tmp_path / "a.jpg", progressive=True)
+    with open(tmp_path / "a.jpg", "ab") as file:
+        file.write(b"\xff\xda\x01" * 1000)
+    assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)

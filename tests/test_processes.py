@@ -114,6 +114,18 @@ def test_two_processes_overwrite_a_run_once(carvana, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
+def test_what_is_refused_is_refused_in_one_line_by_each_process(carvana, tmp_path):
+    (tmp_path / "letter.txt").touch()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29613"]
+    call = ["-m", "carvana_lib", "train", "--data", str(carvana), "--out", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    assert done.returncode != 0
+    assert "unexpected" not in done.stderr
+    assert f"carvana: {tmp_path} exists: --resume goes on with it" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gloo over torchrun is not supported on Windows")
 def test_two_processes_fall_back_to_the_same_checkpoint(carvana, tmp_path):
     out = tmp_path / "run"
     fit(tiny(epochs=3), carvana, out, progress=False)
@@ -123,7 +135,7 @@ def test_two_processes_fall_back_to_the_same_checkpoint(carvana, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    # The first process has put the good one in its place before the second looks.
-    assert done.stderr.count("going on from the one before") == 1
+    # Each of them says so, and none takes away what the other reads.
+    assert done.stderr.count("going on from the one before") == 2
     with open(out / "metrics.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]

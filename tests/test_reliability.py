@@ -33,7 +33,7 @@ from carvana_lib.history import write_curves, write_metrics
 from carvana_lib.plotting import save_figure
 from carvana_lib.prediction import predict_files
 from carvana_lib.run import Run
-from carvana_lib.run_folder import remove_run
+from carvana_lib.run_folder import prepare_run, remove_run
 from carvana_lib.submission import write_submission
 from carvana_lib.training import fit
 
@@ -310,7 +310,7 @@ def write_everything(trained: Path, photo: Path):
 
 
 @posix
-def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana):
+def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana, capsys):
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch).chmod(0o755)
         run = Path(scratch) / "closed" / "run"
@@ -324,6 +324,15 @@ def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana):
                 with pytest.raises(CarvanaError, match=r"cannot train in .*run \(.*Permission denied"):
                     fit(config, carvana, run, resume=resume, progress=False)
         run.parent.chmod(0o755)
+        # Of a folder like this the names can be read, and nothing else.
+        run.chmod(0o744)
+        with as_another_user():
+            assert main(["train", "--resume", "--out", str(run)]) == 1
+            assert "run cannot be read (Permission denied): change" in capsys.readouterr().err
+            for use in (lambda: prepare_run(run, config, resume=True), lambda: remove_run(run)):
+                with pytest.raises(CarvanaError, match=r"run cannot be read \(Permission denied\): change its perm"):
+                    use()
+        run.chmod(0o755)
         assert load_model(run)[1] == config
 
 

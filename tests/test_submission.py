@@ -111,6 +111,10 @@ def test_what_is_no_submission_is_refused_before_all_of_it_is_read(tmp_path):
         read_submission(tmp_path / "empty.csv", 20, 30)
 
 
+def test_runs_that_touch_are_read():
+    assert rle_decode("1 1 2 1 3 1 4 1 5 1 6 1", 2, 3).all()
+
+
 def test_more_numbers_than_pixels_are_not_taken_apart():
     text = "1 " * 10**6
     tracemalloc.start()
