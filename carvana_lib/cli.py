@@ -43,11 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"carvana: {_printable(str(error))}", file=sys.stderr)
         return 1
-    except MemoryError:
-        if options.debug:
-            raise
-        print("carvana: not enough memory: end other programs, or use smaller photos or sizes", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as stop:
         print(f"\ncarvana: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
@@ -58,12 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        reason = _printable(str(error).splitlines()[0] if str(error) else "no message")
-        print(
-            f"carvana: unexpected {type(error).__name__} ({reason}): run again with --debug to see where",
-            file=sys.stderr,
-        )
+        print(f"carvana: {_unexpected(error)}", file=sys.stderr)
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    from .devices import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return "not enough memory: end other programs, or use smaller photos or sizes"
+    reason = _printable(str(error).splitlines()[0] if str(error) else "no message")
+    return f"unexpected {type(error).__name__} ({reason}): run again with --debug to see where"
 
 
 def _printable(line: str) -> str:

@@ -386,9 +386,10 @@ def test_an_output_that_only_looks_like_a_file(carvana, monkeypatch):
     assert "faults: none" in sys.stdout.getvalue()
 
 
-def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("unable to mmap 9 bytes: Cannot allocate memory (12)")])
+def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys, error):
     def fail(*_, **__):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("carvana_lib.doctor.scan", fail)
     assert "not enough memory: end other programs" in failure(capsys, "check-data", carvana)
