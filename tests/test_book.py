@@ -99,7 +99,13 @@ def pages(site: Path) -> list[str]:
 
 
 def accessibility(page) -> list[str]:
-    """Serious and critical faults that axe finds in the page as it is now."""
+    """Serious and critical faults that axe finds in the page once nothing moves."""
+    if page.locator("mjx-container, .math").count():
+        page.wait_for_selector("mjx-container")
+    # Half way to another colour, words may be hard to read for a moment.
+    page.evaluate("""() => Promise.allSettled(document.getAnimations()
+        .filter(animation => animation.effect.getComputedTiming().endTime < Infinity)
+        .map(animation => animation.finished))""")
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate((book.PACKAGES / "node_modules" / "axe-core" / "axe.min.js").read_text())
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]
@@ -117,8 +123,6 @@ def test_every_page_loads_from_its_own_host_fits_a_phone_and_is_accessible(page,
             continue
         page.faults.clear()
         page.goto(f"{address}/{name}.html")
-        if page.locator("mjx-container, .math").count():
-            page.wait_for_selector("mjx-container")
         found += [f"{name}: {fault}" for fault in page.faults + accessibility(page)]
         page.set_viewport_size({"width": 390, "height": 844})
         width = page.evaluate("() => document.documentElement.scrollWidth")

@@ -351,6 +351,8 @@ def test_stopped_before_the_first_step_the_old_run_comes_back(trained, carvana, 
     monkeypatch.setattr("carvana_lib.cache._decode_all", lambda *_: signal.raise_signal(stop))
     monkeypatch.setenv("CARVANA_CACHE", str(tmp_path / "cache"))
     before = signal.getsignal(signal.SIGTERM)
+    # What was started in the background may have been told to ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     assert main(["train", "--out", str(run), "--overwrite", "--data", str(carvana), *TINY]) == 130
     assert "carvana: stopped" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
