@@ -125,8 +125,10 @@ def evaluate(
     def predictions() -> Iterator[Prediction]:
         for start in range(0, len(indices), batch_size):
             chosen = list(indices[start : start + batch_size])
-            logits = predict_logits(model, dataset.batch(chosen)[0].to(device), tta, precision)
-            for index, one in zip(chosen, logits.split(1), strict=True):
+            # A CPU adds up a single photo in another order than several, which may turn a pixel: it is never alone.
+            alone = len(chosen) == 1 and device.type == "cpu"
+            logits = predict_logits(model, dataset.batch(chosen * 2 if alone else chosen)[0].to(device), tta, precision)
+            for index, one in zip(chosen, logits[: len(chosen)].split(1), strict=True):
                 yield index, lambda height, width, one=one: upsample(one, height, width)[0, 0] > cut
 
     return score(predictions(), dataset, outlines, len(indices), "Scoring" if progress else None)

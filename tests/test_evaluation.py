@@ -30,6 +30,19 @@ def test_scores_do_not_depend_on_the_batch_size(model_and_data):
     assert summaries[0] == summaries[1] == summaries[2]
 
 
+def test_no_photo_is_alone_in_a_batch(model_and_data):
+    """Convolutions of one photo differ from those of several in the last digit of float32."""
+    model, dataset = model_and_data
+    sizes = []
+    hook = model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    scored = [evaluate(model, dataset, batch_size=size, indices=range(5), progress=False) for size in (1, 2, 5)]
+    hook.remove()
+    assert sizes == [2, 2, 2, 2, 2] + [2, 2, 2] + [5]
+    for evaluation in scored:
+        assert evaluation.names == [pair.name for pair in dataset.pairs[:5]]
+        assert torch.equal(evaluation.counts, scored[0].counts)
+
+
 def test_scores_do_not_depend_on_the_number_of_threads(model_and_data):
     model, dataset = model_and_data
     before, summaries = torch.get_num_threads(), []
