@@ -49,10 +49,10 @@ def weights_file(path: str | Path) -> Path:
     """The .safetensors file itself, the best weights of a run folder, or weights that come with the package."""
     path = Path(path)
     try:
-        path.exists()
+        there = path.exists()
     except OSError as error:
         raise CarvanaError(f"no weights to be had from {path} ({error.strerror}): check its folders and name") from None
-    if not path.exists() and (PRETRAINED / f"{path}.safetensors").exists():
+    if not there and (PRETRAINED / f"{path}.safetensors").exists():
         return PRETRAINED / f"{path}.safetensors"
     if path.is_dir():
         path = path / BEST_WEIGHTS
