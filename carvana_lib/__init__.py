@@ -1,4 +1,62 @@
-"""U-Net segmentation of Carvana photos, in a few modules to be read in an evening.
+"""U-Net segmentation of Carvana photos: ten files that are made to be read, and folders behind them.
 
-`from carvana_lib.data import list_pairs` and so on; importing this package loads nothing else.
+Read in this order: `config` (every setting), `images` (a file becomes an array), `data` (photos, masks, folds),
+`transforms` (augmentation of a batch), `unet` (the net), `losses` (what is minimised), `training` (one step, one
+epoch), `metrics` (counts become scores), `evaluation` (a net is scored), `prediction` (a photo becomes a mask).
+They write nothing to disk. The rest lies in folders: `base` (files, devices, errors), `prepare` (download, check and
+decode the data), `run` (a training and what it leaves on disk), `extras` (thresholds, tiles, Kaggle's file, ONNX),
+`pictures`, `widgets` and `cli`.
+
+`from carvana_lib import fit, evaluate` and so on: each name below is loaded when it is first used.
 """
+
+from importlib import import_module
+
+_NAMES = {
+    # Data: files become arrays, cars are split into folds.
+    "data": "CarvanaDataset Pair TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD car_fold find_data list_pairs",
+    "images": "read_mask read_photo resize",
+    "prepare.cache": "cached_dataset open_datasets",
+    "transforms": "Augment normalise",
+    # The net and its weights.
+    "unet": "DoubleConv UNet count_parameters valid_output_side",
+    "run.weights": "load_model load_pretrained",
+    "extras.onnx": "export_onnx",
+    # Training.
+    "config": "PRESETS TrainConfig preset",
+    "losses": "LOSSES bce_dice_loss bce_loss boundary_loss dice_loss",
+    "training": "Trainer average_weights make_optimizer make_schedule",
+    "run.fit": "epoch_order fit",
+    "run.folder": "remove_run",
+    "base.devices": "best_device make_accelerator",
+    # Prediction and scores.
+    "prediction": "predict_array predict_logits predict_photo upsample",
+    "metrics": "accuracy bootstrap_interval boundary boundary_error confusion dice iou precision recall",
+    "evaluation": "Evaluation baselines evaluate",
+    "extras.thresholds": "BINS Histograms Predictions histogram predict_dataset to_levels",
+    "extras.tiles": "predict_tiled",
+    "extras.submission": "read_submission rle_decode rle_encode write_submission",
+    # Pictures.
+    "pictures.overlays": "BLUE ORANGE error_map heat_map outline overlay",
+    "pictures.figures": "picture_grid plot_extremes plot_history show show_table",
+    # Tools to drag, and the errors that say what to do.
+    "widgets.threshold_tuner": "ThresholdTuner",
+    "widgets.explorers": "AugmentationExplorer FeatureViewer Turntable",
+    "widgets.segmenter": "PhotoSegmenter",
+    "base.errors": "CarvanaError CarvanaWarning",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that defines a public name, and keep the name (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'carvana_lib' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

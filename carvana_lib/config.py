@@ -9,8 +9,8 @@ import typing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from .errors import CarvanaError
-from .images import MOST_PIXELS
+from .base.errors import CarvanaError
+from .base.image_files import MOST_PIXELS
 from .losses import LOSSES
 from .unet import UNet
 

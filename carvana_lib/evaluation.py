@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import ctypes
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,14 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from .base.files import write_atomically
+from .cli.report import _COLUMNS
 from .data import CarvanaDataset
-from .files import write_atomically
 from .metrics import accuracy, bootstrap_interval, boundary_error, confusion, dice, iou
 from .prediction import logit, predict_logits, upsample
 
 # A photo's index, and its predicted mask (bool) at any (height, width).
 Prediction = tuple[int, Callable[[int, int], torch.Tensor]]
-_COLUMNS = ["name", "car", "view", "dice", "accuracy", "iou", "boundary_error_px", "tp", "fp", "fn", "tn"]
 
 
 @dataclass(frozen=True)
@@ -224,28 +223,3 @@ def _score_guess(guess: Callable[[int], torch.Tensor], dataset: CarvanaDataset, 
 def _mean_mask(masks: np.ndarray) -> torch.Tensor:
     """uint8 (N, H, W) to the mean mask, float32 (1, 1, H, W) in [0, 1]."""
     return torch.from_numpy(masks.mean(0, dtype=np.float64) / 255).float()[None, None]
-
-
-def table(summary: dict[str, object], rows: dict[str, dict[str, float]]) -> str:
-    """The scores as text: the net first, the baselines under it."""
-    low, high = summary["dice_ci95"]
-    lines = [
-        f"{summary['n_images']} photos of {summary['n_cars']} cars, scored at the masks' own size",
-        f"{'':38}{'Dice':>8}{'accuracy':>10}",
-        f"{'U-Net':38}{summary['dice']:8.4f}{summary['accuracy']:10.4f}",
-        *(f"{name:38}{row['dice']:8.4f}{row['accuracy']:10.4f}" for name, row in rows.items()),
-        f"95 % interval of Dice over cars {low:.4f} to {high:.4f}",
-        f"global Dice {summary['dice_global']:.4f}, batch Dice {summary['dice_batch']:.4f}, IoU {summary['iou']:.4f}",
-    ]
-    if "boundary_error_px" in summary:
-        lines.append(f"mean boundary error {summary['boundary_error_px']:.2f} pixels")
-    worst = summary["worst"]
-    lines.append(
-        f"worst photo {worst['photo']['name']} {worst['photo']['dice']:.4f}, "
-        f"worst car {worst['car']['name']} {worst['car']['dice']:.4f}"
-    )
-    return "\n".join(lines)
-
-
-def write_json(path: Path, values: dict[str, object]) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from .errors import CarvanaError
+from .base.errors import CarvanaError
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -1,63 +1,17 @@
-"""A made-up data set in Kaggle's layout: bright ellipses on a grey wall, drawn when the tests start."""
+"""Fixtures of all tests."""
 
 import os
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-
-# The tests' pictures are too small to be worth sharing between threads.
-torch.set_num_threads(1)
-
-SIZE = (96, 64)
-# The last decimal digit of the number is the fold: three test and validation cars, the rest for training.
-CARS = [10, 11, 21, 12, 13, 14, 15, 16]
-VIEWS = (1, 2, 3, 4)
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-# Chromium talks to nobody but the server on this machine.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def car_name(number: int) -> str:
-    return f"{number:012x}"
-
-
-def draw(number: int, view: int, size: tuple[int, int] = SIZE) -> tuple[Image.Image, np.ndarray]:
-    """Photo and bool mask of one view of one car; the same every time."""
-    width, height = size
-    generator = np.random.default_rng([number, view])
-    y, x = np.mgrid[:height, :width]
-    middle = generator.uniform(0.4, 0.6, 2) * (height, width)
-    radii = generator.uniform(0.15, 0.35, 2) * (height, width)
-    mask = ((y - middle[0]) / radii[0]) ** 2 + ((x - middle[1]) / radii[1]) ** 2 < 1
-    photo = np.where(mask[..., None], generator.integers(150, 250, 3), 90) + generator.normal(0, 8, (height, width, 3))
-    return Image.fromarray(photo.clip(0, 255).astype(np.uint8)), mask
-
-
-def write_pair(root: Path, number: int, view: int, size: tuple[int, int] = SIZE, mask_suffix: str = ".gif") -> str:
-    photo, mask = draw(number, view, size)
-    name = f"{car_name(number)}_{view:02d}"
-    for folder in ("train", "train_masks"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    photo.save(root / "train" / f"{name}.jpg", quality=95)
-    Image.fromarray(mask).save(root / "train_masks" / f"{name}_mask{mask_suffix}")
-    return name
+from helpers import ARGUMENTS, CARS, CHROMIUM, VIEWS, tiny, write_pair
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cache_in_temporary_folder(tmp_path_factory):
+def surroundings(tmp_path_factory):
+    """A cache of their own for all tests, and the modules of this folder for the processes they start."""
     patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(Path(__file__).parent))
     patch.setenv("CARVANA_CACHE", str(tmp_path_factory.mktemp("cache")))
     patch.delenv("CARVANA_DATA", raising=False)
     yield
@@ -85,27 +39,11 @@ def broken(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def trained(carvana, tmp_path_factory) -> Path:
     """The run folder of a small net trained on `carvana`."""
-    from carvana_lib.training import fit
+    from carvana_lib.run.fit import fit
 
     run = tmp_path_factory.mktemp("runs") / "trained"
     fit(tiny(epochs=20), carvana, run, progress=False)
     return run
-
-
-def tiny(**changes):
-    from carvana_lib.config import preset
-
-    settings = {
-        "size": (48, 32),
-        "base_channels": 4,
-        "depth": 2,
-        "batch_size": 4,
-        "epochs": 2,
-        "precision": "float32",
-        "learning_rate": 1e-2,
-        "ema_decay": 0.9,
-    }
-    return preset("quick", **{**settings, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import torch
 
-from carvana_lib.cache import cached_dataset
-from carvana_lib.checkpoint import PRETRAINED, load_model, save_weights
-from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
-from carvana_lib.evaluation import baselines, evaluate, write_json
-from carvana_lib.history import METRICS
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.run.weights import PRETRAINED, load_model, save_weights
+from carvana_lib.data import CarvanaDataset, TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from carvana_lib.cli.report import write_json
+from carvana_lib.evaluation import baselines, evaluate
+from carvana_lib.run.history import METRICS
 from carvana_lib.unet import UNet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,0 +1,1 @@
+"""Measurements; each runs from the project folder as `python -m benchmarks.FOLDER.NAME`, results lie in results/."""

@@ -1,0 +1,179 @@
+"""What a learner's notebooks need: seconds, processor time and memory of each, run one after the other.
+
+    python benchmarks/classroom.py            # all notebooks and exercises, about as long as `make run`
+    python benchmarks/classroom.py 04 08      # only these, the other rows stay as they are
+    python benchmarks/classroom.py --tables   # measure nothing, renew the tables in docs/teach
+
+Writes benchmarks/results/classroom.json, a row a notebook, and one for JupyterLab's own server; then the
+tables of docs/teach/guide.md and docs/teach/jupyterhub.md. Memory is the resident size of the kernel and
+of all processes it starts, added up, ten times a second: what a limit for each learner has to allow. The
+committed notebooks are not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import psutil
+from nbclient import NotebookClient
+from speed import machine
+
+from carvana_lib.cli.report import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "classroom.json"
+PORT = 8897
+
+
+class Watch:
+    """Within `with`: peak memory and processor time of all processes this one has started."""
+
+    def __enter__(self) -> Watch:
+        self.peak, self.processor, self._stop = 0, {}, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            resident = 0
+            for process in psutil.Process().children(recursive=True):
+                try:
+                    with process.oneshot():
+                        resident += process.memory_info().rss
+                        self.processor[process.pid] = sum(process.cpu_times()[:2])
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, resident)
+
+    @property
+    def gigabytes(self) -> float:
+        return round(self.peak / 1e9, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("numbers", nargs="*", help="notebooks by number, as in 04; default: all, and the server")
+    parser.add_argument("--tables", action="store_true", help="only write the tables")
+    options = parser.parse_args()
+    if not options.tables:
+        run(options.numbers)
+    write_tables(json.loads(RESULTS.read_text()))
+
+
+def run(numbers: list[str]) -> None:
+    os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    rows = found.get("notebooks", {})
+    folders = ROOT / "notebooks", ROOT / "notebooks" / "exercises"
+    for path in [path for folder in folders for path in sorted(folder.glob("[01]*.ipynb"))]:
+        if numbers and path.name[:2] not in numbers:
+            continue
+        name = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
+        rows[name] = measure(path)
+        print(f"{name:40}", *(f"{key} {value:<8}" for key, value in rows[name].items()), flush=True)
+    server = found.get("server_gb") if numbers else measure_server()
+    write_json(RESULTS, {"machine": machine(), "server_gb": server, "notebooks": rows})
+
+
+def measure(path: Path) -> dict[str, float]:
+    """Run a copy of the notebook: wall and processor seconds, peak memory."""
+    notebook = nbformat.read(path, as_version=4)
+    began = time.perf_counter()
+    with Watch() as watch:
+        folder, quiet = {"metadata": {"path": str(path.parent)}}, ["--IPKernelApp.log_level=40"]
+        NotebookClient(notebook, timeout=900, resources=folder, extra_arguments=quiet).execute()
+    seconds = time.perf_counter() - began
+    return {
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(sum(watch.processor.values()), 1),
+        "peak_gb": watch.gigabytes,
+    }
+
+
+def measure_server() -> float:
+    """Memory of a JupyterLab server that has answered, before any kernel, in GB."""
+    with tempfile.TemporaryDirectory() as folder, Watch() as watch:
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={PORT}"]
+        command += [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        server = subprocess.Popen(command, **quiet)
+        try:
+            _wait_for(server)
+            time.sleep(1)
+        finally:
+            server.kill()  # it holds nothing worth saving
+            server.wait()
+    return watch.gigabytes
+
+
+def _wait_for(server: subprocess.Popen) -> None:
+    for _ in range(300):
+        time.sleep(1)
+        assert server.poll() is None, "JupyterLab did not start"
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/lab", timeout=20).read()
+            return
+        except OSError:
+            continue
+    raise TimeoutError("JupyterLab did not answer within five minutes")
+
+
+def write_tables(found: dict) -> None:
+    """Put the figures between the markers of the teacher's pages."""
+    rows = found["notebooks"]
+    lines = ["| notebook | minutes to read | seconds to run | processor seconds | peak memory |"]
+    lines += ["|:--|--:|--:|--:|--:|"]
+    lessons = [name for name in rows if "/" not in name]
+    for name in lessons:
+        path = ROOT / "notebooks" / f"{name}.ipynb"
+        row, first = rows[name], nbformat.read(path, as_version=4).cells[0].source
+        minutes = re.search(r"\*\*Time\*\* (\d+) minutes", first).group(1)
+        link = f"[{first.splitlines()[0].lstrip('# ')}](../../notebooks/{path.name})"
+        lines.append(
+            f"| {link} | {minutes} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_gb']:.1f} GB |"
+        )
+    _between("guide.md", "times", "\n".join(lines))
+    lesson = max(rows[name]["peak_gb"] for name in lessons)
+    in_one_process = max(rows[name]["peak_gb"] for name in lessons if not name.startswith("10"))
+    exercise = max(row["peak_gb"] for name, row in rows.items() if "/" in name)
+    seconds = sum(row["processor_seconds"] for row in rows.values())
+    need = lesson + exercise + (found["server_gb"] or 0)
+    lines = ["| | a learner | thirty learners |", "|:--|--:|--:|"]
+    for name, value, unit in (
+        ("largest kernel of notebooks 01 to 09", in_one_process, "GB"),
+        ("notebook 10, which trains in two more processes", lesson, "GB"),
+        ("largest exercise's kernel, open beside it", exercise, "GB"),
+        ("JupyterLab's server", found["server_gb"] or 0, "GB"),
+        ("**memory at once: 01 to 09, an exercise, the server**", need - lesson + in_one_process, "GB"),
+        ("**the same with notebook 10**", need, "GB"),
+        ("processor time, all notebooks and exercises once", seconds / 60, "minutes"),
+    ):
+        lines.append(f"| {name} | {value:.1f} {unit} | {30 * value:.0f} {unit} |")
+    _between("jupyterhub.md", "needs", "\n".join(lines))
+
+
+def _between(page: str, marker: str, text: str) -> None:
+    path = ROOT / "docs" / "teach" / page
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The experiments of docs/results.md: one question each, the same budget for every arm, two seeds.
+
+    python benchmarks/experiments.py --data ROOT [--only NAME ...] [--seeds 0 1]
+
+Small nets and short runs, so that all of it takes an hour on two cores. Every training that is finished is kept in
+build/experiments: a second call goes on where the first was stopped. Writes docs/results/experiments/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from speed import machine
+from torch import nn
+
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.run.weights import load_pretrained
+from carvana_lib.config import TrainConfig
+from carvana_lib.data import CarvanaDataset, Pair, TRAINING_FOLDS, VALIDATION_FOLD, find_data, list_pairs
+from carvana_lib.base.devices import make_accelerator
+from carvana_lib.cli.report import write_json
+from carvana_lib.evaluation import Evaluation, evaluate, score
+from carvana_lib.losses import LOSSES
+from carvana_lib.metrics import accuracy, dice
+from carvana_lib.prediction import predict_logits, upsample
+from carvana_lib.run.state import Run, epoch_order
+from carvana_lib.extras.thresholds import Histograms, histogram
+from carvana_lib.unet import UNet
+
+RESULTS = Path("docs/results/experiments")
+KEPT = Path("build/experiments")
+SIZES = ((120, 80), (240, 160), (480, 320))
+CEILING_SIZES = ((120, 80), (240, 160), (240, 240), (480, 320), (959, 640))
+
+
+@dataclass(frozen=True)
+class WithoutSkips(TrainConfig):
+    """Settings of a U-Net with as many parameters, whose skip connections carry zeros."""
+
+    def build_model(self) -> UNet:
+        model = super().build_model()
+        for block in model.up:
+            block.register_forward_pre_hook(_no_skip)
+        return model
+
+
+def _no_skip(_: nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    deep, skip = inputs
+    return deep, torch.zeros_like(skip)
+
+
+BASE = TrainConfig(size=(120, 80), base_channels=8, learning_rate=4e-3)
+STEPS = 540
+ARMS: dict[str, dict[str, TrainConfig]] = {
+    "masks": {"soft": BASE, "hard": replace(BASE, soft_masks=False)},
+    "loss": {name: replace(BASE, loss=name) for name in LOSSES},
+    "cars": {str(cars): replace(BASE, train_cars=cars) for cars in (10, 30, 90, 180)},
+    "skips": {"with": BASE, "without": WithoutSkips(**asdict(BASE))},
+    "size": {f"{width}x{height}": replace(BASE, size=(width, height)) for width, height in SIZES},
+}
+# The largest size takes sixteen times as long as the smallest.
+SHORTER = {"size": 180}
+QUESTIONS = ("split", *ARMS, "thresholds", "ceilings")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--only", nargs="+", default=QUESTIONS, choices=QUESTIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--steps", type=int, default=STEPS, help="of 16 photos; other than the default only to try it")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    root = find_data(options.data)
+    train, test = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    for name in options.only:
+        if name == "ceilings":
+            result = ceilings(test)
+        elif name == "thresholds":
+            result = thresholds(test)
+        elif name == "split":
+            result = split(train, test, options.seeds, options.steps)
+        else:
+            steps = min(options.steps, SHORTER.get(name, STEPS))
+            result = compare(ARMS[name], train, test, options.seeds, steps)
+        write_json(options.out / f"{name}.json", {**result, "machine": machine()})
+        print(f"{name}: written to {options.out / name}.json", flush=True)
+
+
+def compare(
+    arms: dict[str, TrainConfig], train: Sequence[Pair], test: Sequence[Pair], seeds: Sequence[int], steps: int
+) -> dict[str, object]:
+    """Native Dice and accuracy of every arm and seed."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    for arm, config in arms.items():
+        rows[arm] = []
+        for seed in seeds:
+            scores, minutes = trained(replace(config, seed=seed), train, test, steps)
+            rows[arm].append({"seed": seed, "dice": float(scores.dice.mean()), **_rest(scores), "minutes": minutes})
+            print(f"  {arm}: {rows[arm][-1]}", flush=True)
+    return {"steps": steps, "batch_size": BASE.batch_size, "base_channels": BASE.base_channels, "arms": rows}
+
+
+def _rest(scores: Evaluation) -> dict[str, float]:
+    return {"accuracy": accuracy(scores.counts).item(), "worst": float(scores.dice.min())}
+
+
+def split(train: Sequence[Pair], test: Sequence[Pair], seeds: Sequence[int], steps: int) -> dict[str, object]:
+    """The same test photos, whose cars are unknown to one net and known to the other from their other views.
+
+    Of every validation car two views are tested. By photo, its other views replace as many photos of
+    training cars: what a random split of photos does.
+    """
+    rows: dict[str, list[dict[str, float]]] = {"by car": [], "by photo": []}
+    for seed in seeds:
+        views = np.random.default_rng(seed).permutation(16)[:2] + 1
+        asked = {pair.name for pair in test if pair.view in views}
+        seen = [pair for pair in test if pair.name not in asked]
+        mixed = sorted([*train[len(seen) :], *seen], key=lambda pair: pair.name)
+        for arm, photos in (("by car", train), ("by photo", mixed)):
+            scores, minutes = trained(replace(BASE, seed=seed), photos, test, steps)
+            chosen = scores.dice[[name in asked for name in scores.names]]
+            row = {"seed": seed, "dice": float(chosen.mean()), "test_photos": len(chosen), "minutes": minutes}
+            rows[arm].append({**row, "train_photos": len(photos)})
+            print(f"  {arm}: {row}", flush=True)
+    return {"steps": steps, "batch_size": BASE.batch_size, "base_channels": BASE.base_channels, "arms": rows}
+
+
+def trained(config: TrainConfig, train: Sequence[Pair], test: Sequence[Pair], steps: int) -> tuple[Evaluation, float]:
+    """Train for `steps` steps and score every test photo at its own size; minutes of the training."""
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    what = [type(config).__name__, config.to_json(), steps, [p.name for p in train], [p.name for p in test]]
+    kept = KEPT / f"{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json"
+    if not kept.exists():
+        began = time.perf_counter()
+        model = fit_steps(config, cached_dataset(train, config.size), steps)
+        minutes = (time.perf_counter() - began) / 60
+        scores = evaluate(model, cached_dataset(test, config.size), outlines=False)
+        write_json(kept, {"names": scores.names, "counts": scores.counts.tolist(), "minutes": minutes})
+    values = json.loads(kept.read_text())
+    return Evaluation(values["names"], torch.tensor(values["counts"]), np.array([])), values["minutes"]
+
+
+def fit_steps(config: TrainConfig, train: CarvanaDataset, steps: int) -> nn.Module:
+    """`training.fit` without a run folder, for a number of steps instead of epochs."""
+    per_epoch = len(train) // config.batch_size
+    run = Run(replace(config, epochs=-(-steps // per_epoch)), make_accelerator(config), len(train))
+    while run.steps_done < steps:
+        order = epoch_order(len(train), config.seed, run.epoch)
+        while run.step < per_epoch and run.steps_done < steps:
+            run.train_step(train, order)
+        if run.step == per_epoch:
+            run.epoch, run.step = run.epoch + 1, 0
+    return run.trained_model()
+
+
+def ceilings(test: Sequence[Pair]) -> dict[str, object]:
+    """What a net that makes no mistake would score: the true masks at the net's size and back again."""
+    rows = {}
+    for width, height in CEILING_SIZES:
+        dataset = cached_dataset(test, (width, height))
+        masks = torch.from_numpy(np.array(dataset.masks()))[:, None].float() / 255
+        row = {}
+        for kind, small in (("soft", masks), ("hard", (masks > 0.5).float())):
+            guesses = (
+                (i, lambda high, wide, one=small[i : i + 1]: upsample(one, high, wide)[0, 0] > 0.5)
+                for i in range(len(dataset))
+            )
+            counts = score(guesses, dataset, False, len(dataset), f"Ceiling {width}x{height}, {kind} masks").counts
+            row[kind] = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item()}
+        rows[f"{width}x{height}"] = row
+    return {"photos": len(test), "sizes": rows}
+
+
+def thresholds(test: Sequence[Pair]) -> dict[str, object]:
+    """Dice and accuracy of the shipped weights at every hundredth of a threshold."""
+    model, config = load_pretrained("small")
+    dataset = cached_dataset(test, config.size)
+    counts = []
+    for index in range(len(dataset)):
+        target = dataset.native_mask(index)
+        logits = upsample(predict_logits(model, dataset.batch([index])[0]), *target.shape)
+        counts.append(histogram(torch.sigmoid(logits)[0, 0].numpy(), target))
+    car, background = (np.stack(part) for part in zip(*counts, strict=True))
+    found = Histograms(car, background)
+    curve = {name: values[::10].tolist() for name, values in found.curve().items()}
+    best_accuracy = float(np.argmax(found.curve()["accuracy"])) / 1000
+    return {"photos": len(test), "best_dice": found.best_threshold(), "best_accuracy": best_accuracy, "curve": curve}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The rows of docs/results.md that need a training of their own: three seeds, and the source project's protocol.
+
+    python benchmarks/protocols.py --data ROOT [--only seeds published]
+
+`seeds` trains the preset `coarse` with three seeds. `published` trains the preset of that name and scores it as the
+source project did (Dice pooled over batches of 32, at 240x240) and as we do. Without a GPU give it a smaller net and
+fewer epochs: --base-channels 16 --epochs 3. Runs are kept in build/protocols: a second call goes on where the first
+was stopped. Writes docs/results/seeds.json and docs/results/published.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from speed import machine
+
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.run.weights import load_model
+from carvana_lib.config import TrainConfig, preset
+from carvana_lib.data import CarvanaDataset, VALIDATION_FOLD, find_data, list_pairs
+from carvana_lib.cli.report import write_json
+from carvana_lib.evaluation import Evaluation, evaluate
+from carvana_lib.metrics import accuracy, bootstrap_interval, confusion, dice
+from carvana_lib.prediction import predict_logits
+from carvana_lib.run.fit import fit
+from carvana_lib.unet import UNet, count_parameters
+
+RESULTS = Path("docs/results")
+RUNS = Path("build/protocols")
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--only", nargs="+", default=["seeds", "published"], choices=["seeds", "published"])
+    parser.add_argument("--seed-epochs", type=int, default=4, help="of each of the three runs")
+    parser.add_argument("--base-channels", type=int, default=64, help="of `published`")
+    parser.add_argument("--epochs", type=int, default=10, help="of `published`")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    root = find_data(options.data)
+    if "seeds" in options.only:
+        write_json(options.out / "seeds.json", {**seeds(root, options.seed_epochs), "machine": machine()})
+    if "published" in options.only:
+        config = preset("published", base_channels=options.base_channels, epochs=options.epochs)
+        write_json(options.out / "published.json", {**published(root, config), "machine": machine()})
+
+
+def run(root: Path, config: TrainConfig, name: str) -> tuple[UNet, CarvanaDataset, float]:
+    """The best weights of a run that is finished first, the validation photos, and the minutes it took."""
+    history = fit(config, root, RUNS / name, resume=True)
+    model, _ = load_model(RUNS / name)
+    minutes = sum(row["seconds"] for row in history) / 60
+    return model, cached_dataset(list_pairs(root, [VALIDATION_FOLD]), config.size), minutes
+
+
+def seeds(root: Path, epochs: int) -> dict[str, object]:
+    """Native scores of three runs that differ in nothing but the seed, and their mean."""
+    rows, found = [], []
+    for seed in SEEDS:
+        config = preset("coarse", epochs=epochs, seed=seed)
+        model, dataset, minutes = run(root, config, f"coarse_{epochs}_epochs_seed_{seed}")
+        found.append(evaluate(model, dataset))
+        rows.append({"seed": seed, **found[-1].summary(), "minutes": minutes})
+        print(rows[-1], flush=True)
+    return {"preset": "coarse", "epochs": epochs, "runs": rows, **mean_of(found)}
+
+
+def mean_of(found: list[Evaluation]) -> dict[str, object]:
+    """Mean over runs of the same photos: Dice with its interval over cars, accuracy, boundary error."""
+    per_photo = np.mean([one.dice for one in found], axis=0)
+    return {
+        "dice": float(per_photo.mean()),
+        "dice_ci95": bootstrap_interval(per_photo, [name[:12] for name in found[0].names]),
+        "accuracy": float(np.mean([accuracy(one.counts).item() for one in found])),
+        "boundary_error_px": float(np.mean([one.boundary_errors.mean() for one in found])),
+    }
+
+
+def published(root: Path, config: TrainConfig) -> dict[str, object]:
+    """The source project's numbers, at the net's own size, beside ours."""
+    name = f"published_base_{config.base_channels}_{config.epochs}_epochs"
+    model, dataset, minutes = run(root, config, name)
+    counts = torch.cat(list(counts_at_net_size(model, dataset)))
+    theirs = {"dice_batch": dice(counts, "batch").item(), "accuracy": accuracy(counts).item()}
+    return {
+        "base_channels": config.base_channels,
+        "parameters": count_parameters(model),
+        "epochs": config.epochs,
+        "minutes": minutes,
+        "at_net_size": theirs,
+        "native": evaluate(model, dataset).summary(),
+    }
+
+
+def counts_at_net_size(model: UNet, dataset: CarvanaDataset, batch_size: int = 32) -> Iterator[torch.Tensor]:
+    """`metrics.confusion` of each batch, the mask at the net's size being car where more than half of a pixel is."""
+    for start in range(0, len(dataset), batch_size):
+        images, masks = dataset.batch(list(range(start, min(start + batch_size, len(dataset)))))
+        yield confusion(predict_logits(model, images)[:, 0] > 0, masks[:, 0] > 127)
+
+
+if __name__ == "__main__":
+    main()

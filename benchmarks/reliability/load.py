@@ -1,0 +1,105 @@
+"""Fifty thousand names scanned and split, and the doctor's look at five thousand full-size pairs.
+
+    python benchmarks/load.py [--names 50000] [--pairs 5000] [--json FILE]
+
+The names belong to empty files, since scanning opens none. The pairs are rendered photos enlarged to
+Carvana's 1918x1280, sixteen pictures under many names, each with its number drawn in (a gigabyte of disk).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from speed import machine
+
+from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from carvana_lib.prepare.doctor import check_data
+from carvana_lib.cli.report import write_json
+
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+SIZE = (1918, 1280)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--names", type=int, default=50_000)
+    parser.add_argument("--pairs", type=int, default=5_000)
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/load.json"))
+    options = parser.parse_args()
+    results: dict[str, object] = {"machine": machine()}
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "names"
+        write_all(root, options.names, lambda number: (b"", b""))
+        results["split"] = {"names": options.names, **timed(lambda: split(root))}
+        print(json.dumps(results["split"]), flush=True)
+        root = Path(scratch) / "pairs"
+        pictures = [enlarged(number) for number in range(16)]
+        write_all(root, options.pairs, lambda number: numbered(pictures[number % 16], number))
+        results["doctor"] = {"pairs": options.pairs, **timed(lambda: check_data(root, progress=False)[1])}
+        print(json.dumps(results["doctor"]), flush=True)
+    write_json(options.json, results)
+    print(f"Written to {options.json}")
+
+
+def split(root: Path) -> list[str]:
+    """Test, validation and training pairs; the cars that are in two of them."""
+    parts = [list_pairs(root, folds) for folds in ([TEST_FOLD], [VALIDATION_FOLD], TRAINING_FOLDS)]
+    cars = [{pair.car for pair in part} for part in parts]
+    return sorted(cars[0] & cars[1] | cars[0] & cars[2] | cars[1] & cars[2])
+
+
+def timed(work: Callable[[], list[str]]) -> dict[str, float]:
+    """Seconds of `work`, and how many faults it found."""
+    wall, processor = time.perf_counter(), time.process_time()
+    faults = work()
+    return {
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": time.process_time() - processor,
+        "faults": len(faults),
+    }
+
+
+def write_all(root: Path, count: int, content: Callable[[int], tuple[bytes, bytes]]) -> None:
+    """`count` pairs of files, sixteen views a car; `content` gives the bytes of photo and mask."""
+    for folder in ("train", "train_masks"):
+        (root / folder).mkdir(parents=True)
+
+    def write(number: int) -> None:
+        name = f"{number // 16:012x}_{number % 16 + 1:02d}"
+        photo, mask = content(number)
+        (root / "train" / f"{name}.jpg").write_bytes(photo)
+        (root / "train_masks" / f"{name}_mask.gif").write_bytes(mask)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+
+
+def enlarged(number: int) -> tuple[Image.Image, Image.Image]:
+    """One pair of the sample at full size."""
+    pair = list_pairs(SAMPLE)[number * 7]
+    return Image.open(pair.photo).resize(SIZE), Image.open(pair.mask).convert("1").resize(SIZE)
+
+
+def numbered(pair: tuple[Image.Image, Image.Image], number: int) -> tuple[bytes, bytes]:
+    """JPEG and GIF of a pair, with the bits of `number` as squares in the top rows: no two show the same."""
+    contents = []
+    for picture, form, colour in zip(pair, ("JPEG", "GIF"), ("red", 1), strict=True):
+        picture, content = picture.copy(), io.BytesIO()
+        for bit in range(13):
+            if number >> bit & 1:
+                picture.paste(colour, (32 * bit + 8, 8, 32 * bit + 24, 24))
+        picture.save(content, form, quality=80)
+        contents.append(content.getvalue())
+    return contents[0], contents[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Peak memory of training our way and the usual way and of scoring, growth with photos, opening times.
+
+    python benchmarks/memory.py [--ways open score ours usual] [--json FILE]
+
+Each figure comes from a process of its own, on photos made up for the purpose: 1918x1280 noise is
+not needed, since memory depends on the size the net sees. Ways that are left out keep their last figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from speed import SIZE, machine
+
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.data import list_pairs
+from carvana_lib.cli.report import write_json
+
+COUNTS = (500, 1000, 2000)
+WAYS = ("open", "score", "ours", "usual")
+MANY = 5000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/memory.json"))
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--child", nargs=3, metavar=("WAY", "DATA", "CACHE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(child(*options.child)))
+        return
+    results = json.loads(options.json.read_text()) if options.json.exists() else {}
+    results |= {"machine": machine(), "size": SIZE}
+    if "open" in options.ways:
+        modules = {name: import_seconds(name) for name in ("carvana_lib", "carvana_lib.training")}
+        print("seconds to import after torch:", json.dumps(modules), flush=True)
+        results["import_seconds"] = modules
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in (*COUNTS, MANY):
+            data, cache = Path(scratch) / f"data{count}", Path(scratch) / "cache"
+            make_photos(data, count)
+            cached_dataset(list_pairs(data), SIZE, cache)
+            ways = [way for way in options.ways if count < MANY or way in ("open", "score")]
+            results[str(count)] = results.get(str(count), {}) | {way: run_child(way, data, cache) for way in ways}
+            print(count, "photos:", json.dumps(results[str(count)]), flush=True)
+    write_json(options.json, results)
+    print(f"Written to {options.json}")
+
+
+def child(way: str, data: str, cache: str) -> dict[str, float]:
+    """What one process measures of itself: seconds to open the cache, or peak memory of five steps or of scoring."""
+    if way == "open":
+        began = time.perf_counter()
+        pairs = list_pairs(data)
+        listed = time.perf_counter()
+        cached_dataset(pairs, SIZE, Path(cache))
+        return {"seconds_to_list": listed - began, "seconds_to_open": time.perf_counter() - listed}
+    import torch
+    from speed import steppers
+    from usual import usual_loader, usual_step
+
+    from carvana_lib.config import TrainConfig
+    from carvana_lib.evaluation import evaluate
+
+    pairs = list_pairs(data)
+    began = time.perf_counter()
+    if way == "score":
+        evaluate(TrainConfig(base_channels=4).build_model().eval(), cached_dataset(pairs, SIZE, Path(cache)))
+    elif way == "ours":
+        steppers(cached_dataset(pairs, SIZE, Path(cache)), 16, 16, 5)[1]()
+    else:
+        model = TrainConfig(base_channels=16).build_model()
+        optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+        for _, batch in zip(range(5), usual_loader(pairs, SIZE, 16), strict=False):
+            usual_step(model, optimizer, *batch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "linux" else 1e9)
+    return {"peak_gb": peak, "seconds": time.perf_counter() - began}
+
+
+def run_child(way: str, data: Path, cache: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--child", way, str(data), str(cache)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def import_seconds(module: str) -> float:
+    """What importing `module` adds to `import torch`, the median of three processes."""
+    code = f"import torch, time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
+    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(3)]
+    return sorted(float(run.stdout) for run in runs)[1]
+
+
+def make_photos(root: Path, count: int) -> None:
+    """`count` pairs at the net's size: sixteen pictures, under many names."""
+    width, height = SIZE
+    generator = np.random.default_rng(0)
+    (root / "train").mkdir(parents=True)
+    (root / "train_masks").mkdir()
+    for number in range(count):
+        name = f"{number // 16 + 16:012x}_{number % 16 + 1:02d}"
+        photo, mask = root / "train" / f"{name}.jpg", root / "train_masks" / f"{name}_mask.gif"
+        if number < 16:
+            Image.fromarray(generator.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(photo)
+            Image.fromarray(generator.random((height, width)) > 0.8).save(mask)
+            continue
+        first = f"{16:012x}_{number % 16 + 1:02d}"
+        photo.hardlink_to(root / "train" / f"{first}.jpg")
+        mask.hardlink_to(root / "train_masks" / f"{first}_mask.gif")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Carry the photos to a machine without the data: one file of small JPEGs and PNG masks.
+
+    python benchmarks/pack.py --data ROOT --out build/carvana_pack.npz
+
+The photos are stored at the net's size, the validation masks also at their own, so that the score
+is the honest one. The file holds Carvana's photos: it must not be committed or published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from carvana_lib.data import CarvanaDataset, Pair, TRAINING_FOLDS, VALIDATION_FOLD, find_data, list_pairs, read_pair
+from carvana_lib.images import read_mask
+
+LIMIT = 60e6
+
+
+class PackedDataset(CarvanaDataset):
+    """Photos and masks of a pack, decoded into memory; native masks are decoded when asked for."""
+
+    def __init__(self, pack: np.lib.npyio.NpzFile, split: str) -> None:
+        names = pack[f"{split}_names"].tolist()
+        arrays = tuple(
+            np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in split_bytes(pack, f"{split}_{kind}")])
+            for kind in ("images", "masks")
+        )
+        height, width = arrays[1].shape[1:]
+        super().__init__([Pair(name, Path(name), Path(name)) for name in names], (width, height), arrays)
+        self.native = split_bytes(pack, f"{split}_native") if f"{split}_native" in pack else []
+
+    def native_mask(self, index: int) -> np.ndarray:
+        return np.array(Image.open(io.BytesIO(self.native[index])))
+
+
+def split_bytes(pack: np.lib.npyio.NpzFile, name: str) -> list[bytes]:
+    data, ends = pack[name].tobytes(), pack[f"{name}_ends"].tolist()
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def join_bytes(name: str, files: Sequence[bytes]) -> dict[str, np.ndarray]:
+    joined = np.frombuffer(b"".join(files), dtype=np.uint8)
+    return {name: joined, f"{name}_ends": np.cumsum([len(file) for file in files])}
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> int:
+    """Write the pack; returns its size in bytes."""
+    parts: dict[str, np.ndarray] = {}
+    for split, folds in (("train", TRAINING_FOLDS), ("validation", [VALIDATION_FOLD])):
+        images, masks, native = [], [], []
+        pairs = list_pairs(root, folds)
+        for pair in tqdm(pairs, f"Packing {split}", unit="photo"):
+            photo, mask = read_pair(pair, size)
+            images.append(encode(Image.fromarray(photo), "JPEG", quality=quality))
+            masks.append(encode(Image.fromarray(mask), "PNG", optimize=True))
+            if split == "validation":
+                native.append(encode(Image.fromarray(read_mask(pair.mask)), "PNG", optimize=True))
+        parts |= {f"{split}_names": np.array([pair.name for pair in pairs])}
+        parts |= join_bytes(f"{split}_images", images) | join_bytes(f"{split}_masks", masks)
+        if native:
+            parts |= join_bytes(f"{split}_native", native)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out, "wb") as file:  # by name, savez would add .npz to it
+        np.savez(file, **parts)
+    return out.stat().st_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("build/carvana_pack.npz"))
+    parser.add_argument("--quality", type=int, default=85, help="of the JPEGs")
+    options = parser.parse_args()
+    written = write_pack(find_data(options.data), options.out, (240, 160), options.quality)
+    if written > LIMIT:
+        raise SystemExit(f"{options.out} has {written / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}: lower --quality")
+    print(f"{options.out}: {written / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

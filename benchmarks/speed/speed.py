@@ -1,0 +1,170 @@
+"""Our way against the usual way: loading, training steps, a whole epoch, scoring.
+
+    python benchmarks/speed.py [--data ROOT] [--json FILE]
+
+Both ways run in turn in this one process, several times; the ratios are of neighbouring runs, so a
+machine that slows down half-way does not change them. Same net, same batch, same photos (fold 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from usual import usual_evaluate, usual_loader, usual_step
+
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.config import TrainConfig
+from carvana_lib.data import CarvanaDataset, Pair, find_data, list_pairs
+from carvana_lib.base.devices import make_accelerator
+from carvana_lib.cli.report import write_json
+from carvana_lib.evaluation import evaluate
+from carvana_lib.run.state import Run, epoch_order
+
+SIZE = (240, 160)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--fold", type=int, default=1, help="whose photos are used")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"))
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    pairs = list_pairs(find_data(options.data), [options.fold])[:128]
+    dataset = cached_dataset(pairs, SIZE)
+    results = {"machine": machine(), "photos": len(pairs), "rounds": options.rounds, "size": SIZE}
+    cases: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
+        ("loading, 240x160, batch 16", lambda: load_usual(pairs), lambda: load_ours(dataset)),
+        ("training steps, base 64, batch 4", *steppers(dataset, 64, 4, 3)),
+        ("training steps, base 16, batch 16", *steppers(dataset, 16, 16, 4)),
+        ("epoch with loading, base 16, batch 16", lambda: epoch_usual(pairs), lambda: epoch_ours(dataset)),
+        ("scoring at native size, base 16", *scorers(pairs, dataset)),
+    ]
+    for name, usual, ours in cases:
+        results[name] = compare(name, usual, ours, options.rounds)
+    results["native Dice"] = score_both(pairs, dataset)
+    write_json(options.json, results)
+    print(f"Written to {options.json}")
+
+
+def compare(name: str, usual: Callable[[], float], ours: Callable[[], float], rounds: int) -> dict[str, object]:
+    """Photos a second both ways, in turn, and the ratio ours/usual of each round."""
+    usual(), ours()
+    rates = [(usual(), ours()) for _ in range(rounds)]
+    ratios = [b / a for a, b in rates]
+    row = {
+        "usual_photos_per_second": statistics.median(a for a, _ in rates),
+        "ours_photos_per_second": statistics.median(b for _, b in rates),
+        "ratio": statistics.median(ratios),
+        "ratio_range": (min(ratios), max(ratios)),
+    }
+    print(
+        f"{name:40} usual {row['usual_photos_per_second']:8.1f}  ours {row['ours_photos_per_second']:8.1f} photos/s  "
+        f"ratio {row['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+        flush=True,
+    )
+    return row
+
+
+def rate(photos: int, work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return photos / (time.perf_counter() - began)
+
+
+def load_usual(pairs: Sequence[Pair]) -> float:
+    loader = usual_loader(pairs, SIZE, 16)
+    return rate(len(pairs), lambda: [None for _ in loader])
+
+
+def load_ours(dataset: CarvanaDataset) -> float:
+    """As `Run.train_step` loads: bytes from the cache in random order, to float32 in [0, 1]."""
+    order = epoch_order(len(dataset), 0, 0).split(16)
+
+    def work() -> None:
+        for indices in order:
+            images, masks = dataset.batch(indices.tolist())
+            images.float() / 255, masks.float() / 255
+
+    return rate(len(dataset), work)
+
+
+def steppers(dataset: CarvanaDataset, base_channels: int, batch: int, steps: int) -> tuple[Callable, Callable]:
+    """Training steps alone: the batch of the usual way lies decoded in memory."""
+    config = TrainConfig(size=SIZE, base_channels=base_channels, batch_size=batch, loss="bce", ema_decay=0.0)
+    model = config.build_model()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    images, masks = (part[:batch].float().contiguous() / 255 for part in dataset.batch(range(batch)))
+    run, order = Run(config, make_accelerator(config), len(dataset)), epoch_order(len(dataset), 0, 0)
+
+    def ours() -> None:
+        run.step = 0
+        for _ in range(steps):
+            run.train_step(dataset, order)
+
+    return (
+        lambda: rate(steps * batch, lambda: [usual_step(model, optimizer, images, masks) for _ in range(steps)]),
+        lambda: rate(steps * batch, ours),
+    )
+
+
+def epoch_usual(pairs: Sequence[Pair]) -> float:
+    model = TrainConfig(base_channels=16).build_model()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    loader = usual_loader(pairs, SIZE, 16)
+    return rate(len(pairs), lambda: [usual_step(model, optimizer, *batch) for batch in loader])
+
+
+def epoch_ours(dataset: CarvanaDataset) -> float:
+    config = TrainConfig(size=SIZE, base_channels=16, loss="bce", ema_decay=0.0)
+    run = Run(config, make_accelerator(config), len(dataset))
+    order = epoch_order(len(dataset), 0, 0)
+    return rate(len(dataset), lambda: [run.train_step(dataset, order) for _ in range(run.steps_per_epoch)])
+
+
+def scorers(pairs: Sequence[Pair], dataset: CarvanaDataset) -> tuple[Callable, Callable]:
+    model = TrainConfig(base_channels=16).build_model().eval()
+    few = CarvanaDataset(pairs[:64], SIZE, tuple(part[:64] for part in dataset.arrays))
+    return (
+        lambda: rate(64, lambda: usual_evaluate(model, pairs[:64], SIZE)),
+        lambda: rate(64, lambda: evaluate(model, few, outlines=False, progress=False)),
+    )
+
+
+def score_both(pairs: Sequence[Pair], dataset: CarvanaDataset) -> dict[str, float]:
+    """Mean native Dice of the weights that a short training gives, counted the usual way and ours."""
+    config = TrainConfig(size=SIZE, base_channels=16, batch_size=16, epochs=6, learning_rate=5e-3)
+    run = Run(config, make_accelerator(config), len(dataset))
+    for run.epoch in range(config.epochs):
+        run.step = 0
+        for _ in range(run.steps_per_epoch):
+            run.train_step(dataset, epoch_order(len(dataset), 0, run.epoch))
+    model = run.trained_model()
+    few = CarvanaDataset(pairs[:64], SIZE, tuple(part[:64] for part in dataset.arrays))
+    return {
+        "usual": usual_evaluate(model, pairs[:64], SIZE),
+        "ours": float(evaluate(model, few, outlines=False, progress=False).dice.mean()),
+    }
+
+
+def machine() -> dict[str, object]:
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+if __name__ == "__main__":
+    main()

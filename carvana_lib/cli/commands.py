@@ -1,0 +1,165 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import typing
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from ..base.errors import CarvanaError
+from ..config import TrainConfig, preset
+from ..unet import UNet
+from .report import printable
+
+
+def run_train(options: argparse.Namespace) -> int:
+    from ..base.devices import make_accelerator
+    from ..data import find_data
+    from ..run.fit import fit
+    from ..run.folder import has_checkpoint, has_config, put_aside, read_config, replaced_run
+
+    out = options.out or Path("runs") / options.preset
+    given = {name: getattr(options, name) for name in typing.get_type_hints(TrainConfig) if hasattr(options, name)}
+    resumed = options.resume and has_config(out)
+    start = read_config(out) if resumed else preset(options.preset)
+    try:
+        config = replace(start, **given)
+    except CarvanaError as error:
+        options.parser.error(str(error))
+    if options.overwrite and config.start:
+        start_at = Path(config.start).resolve()
+        if start_at.is_relative_to(out.resolve()) or start_at.is_relative_to(put_aside(out)):
+            options.parser.error(f"--start {config.start} is replaced by --overwrite: name another --out")
+    if options.overwrite and Path.cwd().is_relative_to(out.resolve()):
+        options.parser.error(f"--overwrite replaces {out}, the folder you are in: go to another")
+    root = find_data(options.data)
+    aside = put_aside(out)
+    if options.resume and not has_checkpoint(out) and has_config(aside):
+        raise CarvanaError(
+            f"{out} holds nothing to resume; {aside} does, left by an --overwrite that was stopped: "
+            f"rename it to {out}, or train anew in another --out"
+        )
+    if options.resume and not has_checkpoint(out):
+        print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
+    accelerator = make_accelerator(config)
+    with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():
+        # The others wait, or they would find the old run half gone.
+        accelerator.wait_for_everyone()
+        history = fit(config, root, out, resume=options.resume)
+    # Left to the interpreter's exit, gloo's threads now and then abort it.
+    accelerator.end_training()
+    best = max(history, key=lambda row: row["dice"])
+    print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")
+    print(f"Next: carvana evaluate --weights {shlex.quote(str(out))} --data {shlex.quote(str(root))}")
+    return 0
+
+
+def _load(options: argparse.Namespace) -> tuple[UNet, TrainConfig]:
+    """The net of --weights, on the best device."""
+    from ..base.devices import best_device
+    from ..run.weights import load_model, load_pretrained
+
+    # Not load_model("small"), which would take a folder of that name that happens to lie here.
+    return load_model(options.weights, best_device()) if options.weights else load_pretrained(device=best_device())
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    from ..data import TRAINING_FOLDS, find_data, list_pairs
+    from ..evaluation import baselines, evaluate
+    from ..prepare.cache import cached_dataset
+    from .report import table, write_json
+
+    rows_file = options.json and options.json.with_name(options.json.name.removesuffix(".json") + ".csv")
+    if options.figure and options.figure in (options.json, rows_file):
+        options.parser.error(f"--json and --figure would both write {options.figure}")
+    model, config = _load(options)
+    root = find_data(options.data)
+    dataset = cached_dataset(list_pairs(root, options.fold), config.size)
+    training = [pair for pair in list_pairs(root) if pair.fold in TRAINING_FOLDS]
+    result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
+    rows = baselines(cached_dataset(training, config.size) if training else None, dataset)
+    summary = result.summary()
+    print(table(summary, rows))
+    if options.json:
+        settings = {
+            "weights": str(options.weights or "small"),
+            "fold": list(options.fold),
+            "threshold": options.threshold,
+            "tta": options.tta,
+            "size": config.size,
+        }
+        write_json(options.json, {**summary, **settings, "baselines": rows})
+        result.write_rows(rows_file)
+        print(f"Scores: {options.json}; a row a photo: {rows_file}")
+    if options.figure:
+        from ..pictures.figures import plot_extremes, save_figure
+
+        save_figure(plot_extremes(model, dataset, result, threshold=options.threshold, tta=options.tta), options.figure)
+        print(f"Best and worst masks: {options.figure}")
+    return 0
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    from .mask_files import predict_files
+
+    model, config = _load(options)
+    for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
+        print(printable(str(mask)))
+    return 0
+
+
+def run_submit(options: argparse.Namespace) -> int:
+    from ..extras.submission import write_submission
+    from .mask_files import predict_folder
+
+    model, config = _load(options)
+    masks = predict_folder(model, config, options.folder, options.threshold, options.tta)
+    print(f"{options.out}: {write_submission(options.out, masks)} photos")
+    return 0
+
+
+def run_export(options: argparse.Namespace) -> int:
+    from ..extras.onnx import export_onnx
+
+    model, config = _load(options)
+    path = export_onnx(model, config.size, options.out)
+    width, height = config.size
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; photos N x 3 x {height} x {width} in 0..1 -> probabilities")
+    return 0
+
+
+def run_download(options: argparse.Namespace) -> int:
+    from ..prepare.download import download
+
+    if download(options.folder, options.hq, options.zips):
+        print(f"{options.folder} is complete")
+    else:
+        print(f"{options.folder} is there already: nothing to download")
+    print(f"Next: carvana check-data {shlex.quote(str(options.folder))}")
+    return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from ..prepare.doctor import check_data
+
+    pairs, faults = check_data(options.root)
+    for fault in faults:
+        print(printable(fault))
+    cars = len({pair.car for pair in pairs})
+    print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
+    return 1 if faults else 0
+
+
+COMMANDS = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "predict": run_predict,
+    "submit": run_submit,
+    "export": run_export,
+    "download": run_download,
+    "check-data": run_check,
+}

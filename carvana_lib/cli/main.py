@@ -1,0 +1,70 @@
+"""The `carvana` command: train, evaluate, predict, submit, export, download, check-data.
+
+Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import typing
+import warnings
+from collections.abc import Sequence
+
+from ..base.errors import CarvanaError, CarvanaWarning
+from ..run.stopping import interrupt_on_sigterm
+from .commands import COMMANDS
+from .options import build_parser
+from .report import printable
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name may hold bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings(), interrupt_on_sigterm():
+            warnings.showwarning = _show_warning
+            return COMMANDS[options.command](options)
+    except CarvanaError as error:
+        if options.debug:
+            raise
+        print(f"carvana: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"\ncarvana: {str(stop) or 'stopped'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of the output went away, as `head` does: nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if options.debug:
+            raise
+        print(f"carvana: {_unexpected(error)}", file=sys.stderr)
+        return 1
+
+
+def _unexpected(error: Exception) -> str:
+    from ..base.devices import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return "not enough memory: end other programs, or use smaller photos or sizes"
+    reason = printable(str(error).splitlines()[0] if str(error) else "no message")
+    return f"unexpected {type(error).__name__} ({reason}): run again with --debug to see where"
+
+
+def _show_warning(
+    message: Warning,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: typing.TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    ours = f"carvana: {printable(str(message))}\n"
+    theirs = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(ours if issubclass(category, CarvanaWarning) else theirs)

@@ -1,0 +1,157 @@
+"""What the options of the command line may hold, and the one line that answers a wrong one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import typing
+from pathlib import Path
+
+from ..base.files import temporary_file
+from ..config import PRESETS, TrainConfig
+
+PICTURES = (".png", ".jpg", ".pdf", ".svg")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but a wrong call is answered in one line."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 240x160")
+    return int(width), int(height)
+
+
+def folds(text: str) -> tuple[int, ...]:
+    """Folds in order, each once."""
+    if text == "all":
+        return tuple(range(10))
+    chosen = set(text.split(","))
+    if not chosen <= set("0123456789"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fold from 0 to 9, several such as 0,1, or all")
+    return tuple(sorted(int(fold) for fold in chosen))
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def probability(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+    return value
+
+
+def new_file(text: str) -> Path:
+    """A file to write, refused here rather than after the work if it cannot be one."""
+    path = Path(text)
+    if not path.name or os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder: name a file in it")
+    if len(os.fsencode(temporary_file(path).name)) > 255:
+        raise argparse.ArgumentTypeError(f"the name {path.name[:20]}... is too long for a file")
+    return path
+
+
+def new_picture(text: str) -> Path:
+    """A picture to write, in the format its name says."""
+    path = new_file(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in {', '.join(PICTURES)}")
+    return path
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser("carvana", description="U-Net on the Carvana car-masking data.")
+    shared = OneLineParser(add_help=False)
+    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    data = OneLineParser(add_help=False)
+    data.add_argument(
+        "--data",
+        type=Path,
+        help="folder that holds train/ and train_masks/ (default: $CARVANA_DATA, data/carvana, data/sample)",
+    )
+    weights = OneLineParser(add_help=False)
+    weights.add_argument(
+        "--weights",
+        type=Path,
+        help=".safetensors file, run folder, or the name of weights that come along (default: small, which does)",
+    )
+    masks = OneLineParser(add_help=False, parents=[weights])
+    masks.add_argument("--threshold", type=probability, default=0.5, help="probability above which a pixel is car")
+    masks.add_argument("--tta", action="store_true", help="average with the mirrored photo")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train", parents=[shared, data], help="train a U-Net", argument_default=argparse.SUPPRESS
+    )
+    train.add_argument("--preset", choices=PRESETS, default="small", help="settings to start from (default: small)")
+    train.add_argument("--out", type=Path, default=None, help="run folder (default: runs/PRESET)")
+    again = train.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
+    again.add_argument("--overwrite", action="store_true", default=False, help="train anew over the run in --out")
+    _add_settings(
+        train.add_argument_group("settings, each overriding the preset's (carvana_lib/config.py explains them)")
+    )
+    train.set_defaults(command="train", data=None, debug=False, parser=train)
+
+    evaluate = commands.add_parser("evaluate", parents=[shared, data, masks], help="score weights on held-out cars")
+    evaluate.add_argument(
+        "--fold", type=folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
+    )
+    evaluate.add_argument("--batch-size", type=count, help="changes speed, not scores")
+    evaluate.add_argument("--json", type=new_file, help="write the scores here, and a CSV row a photo beside it")
+    evaluate.add_argument("--figure", type=new_picture, help="write a picture of the best and worst masks here")
+    evaluate.set_defaults(command="evaluate", parser=evaluate)
+
+    predict = commands.add_parser("predict", parents=[shared, masks], help="masks for photos")
+    predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
+    predict.set_defaults(command="predict")
+
+    submit = commands.add_parser("submit", parents=[shared, masks], help="Kaggle's submission file for a folder")
+    submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, Kaggle's test/ say")
+    submit.add_argument("--out", type=new_file, required=True, help="the CSV file to write")
+    submit.set_defaults(command="submit")
+
+    export = commands.add_parser("export", parents=[shared, weights], help="the net as an ONNX file")
+    export.add_argument("--out", type=new_file, required=True, help="the .onnx file to write")
+    export.set_defaults(command="export")
+
+    load = commands.add_parser("download", parents=[shared], help="get Kaggle's photos and masks, and unpack them")
+    load.add_argument("folder", type=Path, nargs="?", default=Path("data/carvana"), help="default: data/carvana")
+    load.add_argument("--hq", action="store_true", help="the photos in higher quality (train_hq.zip)")
+    load.add_argument("--zips", type=Path, metavar="FOLDER", help="take the zips from here, without a connection")
+    load.set_defaults(command="download")
+
+    check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
+    check.add_argument("root", type=Path, metavar="ROOT")
+    check.set_defaults(command="check-data")
+    return parser
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    """One option for each field of TrainConfig."""
+    for name, kind in typing.get_type_hints(TrainConfig).items():
+        flag = "--" + name.replace("_", "-")
+        if kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction)
+        elif kind == tuple[int, int]:
+            group.add_argument(flag, type=size, metavar="WxH")
+        elif kind in (int, float):
+            group.add_argument(flag, type=kind, metavar="N")
+        else:
+            group.add_argument(flag, type=lambda text: None if text == "none" else text, metavar="NAME")

@@ -1,0 +1,63 @@
+"""The net as an ONNX file, for programs without PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..base.errors import CarvanaError
+from ..base.files import write_atomically
+
+
+class WithNormalisation(nn.Module):
+    """Takes a photo as most programs hold it, and does the net's own preparation inside."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, photo: torch.Tensor) -> torch.Tensor:
+        """Photos float32 (N, 3, H, W) in [0, 1] -> probabilities of car (N, 1, H, W)."""
+        return torch.sigmoid(self.model(photo * 2 - 1))
+
+
+def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Path:
+    """Write `model` as ONNX: input `photo` float32 (N, 3, H, W) in [0, 1], output `probability` (N, 1, H, W).
+
+    Args:
+        model: as `load_model` gives it, on any device.
+        size: (width, height) of the pictures it will get; their number N stays free.
+        path: the .onnx file; one file holds everything.
+
+    Raises:
+        CarvanaError: the onnx packages are missing, or the file cannot be written.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise CarvanaError(
+            f"ONNX export needs one more package ({error.name}): pip install 'carvana-unet[onnx]'"
+        ) from None
+    width, height = size
+    # A copy, as exporting needs evaluation mode and float32, and the caller's net is the caller's.
+    model = copy.deepcopy(model).float().eval()
+    example = torch.zeros(2, 3, height, width, device=next(model.parameters()).device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            WithNormalisation(model).eval(),
+            (example,),
+            input_names=["photo"],
+            output_names=["probability"],
+            dynamic_shapes={"photo": {0: torch.export.Dim("photos", min=1, max=1024)}},
+            dynamo=True,
+            verbose=False,
+        )
+    path = Path(path)
+    write_atomically(path, lambda temporary: program.save(str(temporary), external_data=False))
+    return path

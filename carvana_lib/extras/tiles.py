@@ -1,0 +1,54 @@
+"""Predict a photo in overlapping squares: memory for a photo of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..base.errors import CarvanaError
+from ..prediction import as_batch, predict_logits, upsample
+
+
+def predict_tiled(
+    model: nn.Module, photo: np.ndarray, size: tuple[int, int], tile: int = 512, overlap: int = 64, tta: bool = False
+) -> np.ndarray:
+    """As `predict_array`, but the net sees one square of the resized photo at a time: memory for any `size`.
+
+    Where tiles overlap their logits are averaged, each tile weighing less towards its own edge, where
+    it sees least of the surroundings.
+
+    Args:
+        size: (width, height) the photo is resized to before it is cut into tiles.
+        tile: side of a tile in pixels of the resized photo.
+        overlap: pixels that neighbouring tiles share.
+
+    Raises:
+        CarvanaError: the overlap is not smaller than the tile.
+    """
+    if not 0 <= overlap < tile:
+        raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")
+    device = next(model.parameters()).device
+    images = as_batch(photo, size)
+    width, height = size
+    total, weight = torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
+    for top in _tile_starts(height, tile, overlap):
+        for left in _tile_starts(width, tile, overlap):
+            here = (..., slice(top, top + tile), slice(left, left + tile))
+            logits = predict_logits(model, images[here].to(device), tta).cpu()
+            ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
+            total[here] += logits * ramp
+            weight[here] += ramp
+    return torch.sigmoid(upsample(total / weight, *photo.shape[:2]))[0, 0].numpy()
+
+
+def _tile_starts(side: int, tile: int, overlap: int) -> list[int]:
+    """First pixels of the tiles along a side; the last tile ends at the side's end."""
+    last = max(0, side - tile)
+    return [*range(0, last, tile - overlap), last]
+
+
+def _ramp(side: int, overlap: int) -> torch.Tensor:
+    """Weights (side,) that rise from each end over `overlap` pixels, above 0 everywhere."""
+    distance = torch.minimum(torch.arange(side), torch.arange(side - 1, -1, -1)) + 1
+    return (distance / (overlap + 1)).clamp(max=1)

@@ -1,0 +1,125 @@
+"""Pictures: overlays as arrays, figures with matplotlib. Colours are Okabe and Ito's, safe for colour-blind eyes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import nn
+
+from ..base.files import write_atomically
+from ..data import CarvanaDataset
+from ..evaluation import Evaluation
+from ..images import read_photo
+from ..prediction import predict_array
+from .overlays import BLUE, ORANGE, error_map, overlay
+
+
+def plot_extremes(
+    model: nn.Module,
+    dataset: CarvanaDataset,
+    evaluation: Evaluation,
+    count: int = 3,
+    threshold: float = 0.5,
+    tta: bool = False,
+) -> Figure:
+    """The photos with the highest and the lowest Dice: mask above, errors below.
+
+    Args:
+        evaluation: of all or some photos of `dataset`, at this `threshold` and `tta`.
+    """
+    index_of = {pair.name: index for index, pair in enumerate(dataset.pairs)}
+    order = np.argsort(evaluation.dice)[::-1]
+    count = min(count, len(order) // 2 or 1)
+    chosen = [*order[:count], *order[len(order) - count :]][: len(order)]
+    figure, axes = plt.subplots(2, len(chosen), figsize=(3 * len(chosen), 4.8), squeeze=False, layout="constrained")
+    for column, row in enumerate(chosen):
+        name = evaluation.names[row]
+        photo, target = read_photo(dataset.pairs[index_of[name]].photo), dataset.native_mask(index_of[name])
+        mask = predict_array(model, photo, dataset.size, tta) > threshold
+        kind = "best" if column < count else "worst"
+        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9)
+        axes[0, column].imshow(overlay(photo, mask))
+        axes[1, column].imshow(error_map(photo, mask, target))
+    for axis in axes.flat:
+        axis.set_xticks([]), axis.set_yticks([])
+    axes[0, 0].set_ylabel("predicted mask")
+    axes[1, 0].set_ylabel("missed (blue), extra (orange)")
+    figure.suptitle("The best and the worst masks")
+    return figure
+
+
+def plot_history(history: Sequence[dict[str, float]]) -> Figure:
+    """Loss and validation Dice after each epoch, side by side."""
+    epochs = [row["epoch"] for row in history]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for axis, name, colour in ((axes[0], "loss", BLUE), (axes[1], "dice", ORANGE)):
+        axis.plot(epochs, [row[name] for row in history], marker="o", color=np.array(colour) / 255)
+        axis.set(title={"loss": "Training loss", "dice": "Validation Dice"}[name], xlabel="epoch", ylabel=name)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def picture_grid(
+    pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, title: str | None = None, width: float = 9
+) -> Figure:
+    """Pictures side by side without axes: each uint8 (H, W, 3), or (H, W) in greys: bool, uint8, or float in [0, 1].
+
+    Args:
+        titles: one a picture.
+        columns: pictures in a row.
+        title: of the whole figure.
+        width: of the figure, in inches.
+    """
+    rows = -(-len(pictures) // columns)
+    height, wide = pictures[0].shape[:2]
+    cell = width / columns
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, rows * (cell * height / wide + 0.35) + (0.3 if title else 0)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):
+        # Without its ends, an even grey would be stretched to black.
+        white = 255 if picture.dtype == np.uint8 else 1
+        axis.imshow(picture, **({"cmap": "gray", "vmin": 0, "vmax": white} if picture.ndim == 2 else {}))
+        axis.set_title(name, fontsize=9)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display `figure` in a notebook with a text for those who cannot see it, and close it."""
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    display(Image(buffer.getvalue(), alt=alt))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Display a table in a notebook: a row of column names, then the rows, numbers to the right."""
+    from IPython.display import Markdown, display
+
+    lines = [columns, [":--"] + ["--:"] * (len(columns) - 1), *rows]
+    display(Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` in the format of the file's ending and close it. Raises CarvanaError if that cannot be done."""
+    write_atomically(
+        path, lambda temporary: figure.savefig(temporary, dpi=110, format=path.suffix[1:].lower() or "png")
+    )
+    plt.close(figure)

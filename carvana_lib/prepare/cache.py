@@ -1,0 +1,190 @@
+"""Decode every photo and mask once, into memory-mapped uint8 arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from tqdm.auto import tqdm
+
+from ..base.data_folder import several
+from ..base.errors import CarvanaError
+from ..base.files import in_use, is_abandoned
+from ..config import TrainConfig
+from ..data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, list_pairs, read_pair
+
+FORMAT = 2
+_BUILDING = ".building-"
+
+
+def cache_folder() -> Path:
+    """`$CARVANA_CACHE`, or this system's folder for caches.
+
+    Raises:
+        CarvanaError: the user has no home directory that could hold it.
+    """
+    if named := os.environ.get("CARVANA_CACHE"):
+        return Path(named)
+    try:
+        return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
+    except RuntimeError:
+        raise CarvanaError(
+            "there is no home directory to keep decoded photos in: set $CARVANA_CACHE to a folder"
+        ) from None
+
+
+def open_datasets(
+    config: TrainConfig, root: str | Path, progress: bool = True
+) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
+    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    return cached_dataset(train, config.size, progress=progress), cached_dataset(
+        validation, config.size, progress=progress
+    )
+
+
+def cached_dataset(
+    pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
+) -> CarvanaDataset:
+    """`CarvanaDataset` over decoded arrays; decodes first when this set was never seen at this size."""
+    return CarvanaDataset(pairs, size, load_arrays(pairs, size, folder, progress))
+
+
+def load_arrays(
+    pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, 3) and soft masks (N, H, W), both uint8 and memory-mapped read-only.
+
+    Raises:
+        CarvanaError: a file cannot be used (all are tried first), or the disk is too full.
+    """
+    folder = folder or cache_folder()
+    done = folder / cache_key(pairs, size)
+    if os.path.isdir(done):
+        try:
+            return _open(done)
+        except PermissionError:
+            raise CarvanaError(f"{done} may not be read: set $CARVANA_CACHE to a folder of your own") from None
+        except (OSError, ValueError, EOFError):
+            # Cut short or taken away: decoded photos can always be made again.
+            shutil.rmtree(done, ignore_errors=True)
+    _build(pairs, size, folder, done, progress)
+    try:
+        return _open(done)
+    except (OSError, ValueError, EOFError) as error:
+        raise CarvanaError(
+            f"{done} is damaged and may not be replaced ({error}): set $CARVANA_CACHE to a folder of your own"
+        ) from None
+
+
+def _open(done: Path) -> tuple[np.ndarray, np.ndarray]:
+    return np.load(done / "images.npy", mmap_mode="r"), np.load(done / "masks.npy", mmap_mode="r")
+
+
+def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
+    """Name of the cache entry: changes when a source file's name, length or time changes.
+
+    Raises:
+        CarvanaError: a file is gone, or a link leads nowhere.
+    """
+    files = []
+    for pair in pairs:
+        try:
+            photo, mask = pair.photo.stat(), pair.mask.stat()
+        except OSError as error:
+            raise CarvanaError(
+                f"{error.filename} cannot be read ({error.strerror}): `carvana check-data` says what to do"
+            ) from None
+        files.append((pair.name, photo.st_size, photo.st_mtime_ns, mask.st_size, mask.st_mtime_ns))
+    digest = hashlib.sha256(json.dumps([FORMAT, size, files]).encode()).hexdigest()
+    return f"{size[0]}x{size[1]}-{digest[:16]}"
+
+
+def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Path, progress: bool) -> None:
+    width, height = size
+    need = len(pairs) * width * height * 4
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        # Not mkdtemp, whose folders are for one user: a cache may be shared.
+        building = folder / f"{_BUILDING}{uuid.uuid4().hex}"
+        building.mkdir()
+    except OSError as error:
+        raise CarvanaError(
+            f"cannot write to {folder} ({error.strerror or error}): set $CARVANA_CACHE to a folder that can be written"
+        ) from None
+    try:
+        free = shutil.disk_usage(folder).free
+        if need > free:
+            raise CarvanaError(
+                f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
+                f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
+            )
+        with in_use(building):
+            _decode_all(pairs, size, building, progress)
+            try:
+                os.rename(building, done)
+            except OSError:
+                # Another process built the same entry meanwhile: the two are alike, keep the first.
+                if not done.is_dir():
+                    raise
+    except OSError as error:
+        raise CarvanaError(
+            f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error}): "
+            "free some space there, or set $CARVANA_CACHE to another folder"
+        ) from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, progress: bool) -> None:
+    width, height = size
+    new = np.lib.format.open_memmap
+    images = new(building / "images.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, 3))
+    masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width))
+    for file in building.glob("*.npy"):
+        _reserve(file)
+
+    def decode(index: int) -> str | None:
+        try:
+            images[index], masks[index] = read_pair(pairs[index], size)
+        except CarvanaError as error:
+            return str(error)
+        return None
+
+    # Threads suffice: Pillow lets go of the interpreter while it decodes and resizes.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        title = f"Decoding to {width}x{height} ({len(pairs) * width * height * 4 / 1e9:.2f} GB, once)"
+        results = tqdm(pool.map(decode, range(len(pairs))), title, len(pairs), unit="photo", disable=not progress)
+        faults = [fault for fault in results if fault]
+    if faults:
+        raise CarvanaError(several(faults))
+    images.flush()
+    masks.flush()
+
+
+def _reserve(file: Path) -> None:
+    """Claim a file's disk space now: a disk that fills up under a memory map ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with open(file, "rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Drop what builds that were killed left behind."""
+    for left in folder.glob(f"{_BUILDING}*"):
+        with suppress(OSError):
+            if is_abandoned(left):
+                shutil.rmtree(left)

@@ -1,0 +1,193 @@
+"""Training that goes wrong says so, in one line that names the cure.
+
+What makes a training useless ends it with a CarvanaError; what only looks wrong is a CarvanaWarning.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..base.devices import is_out_of_memory
+from ..base.errors import CarvanaError, CarvanaWarning
+from ..config import TrainConfig
+from ..metrics import FN, FP, TN, TP
+from .checkpoint import LAST_CHECKPOINT
+from .history import History
+from .stopping import RESUME
+
+if typing.TYPE_CHECKING:
+    from .state import Run
+
+_USUAL_RATES = (1e-6, 0.1)  # Adam and AdamW; outside, nothing is learned or nothing is kept
+_LEARNED = 0.9  # from this Dice on a loss that stays level is no fault
+_GPU_GONE = ("CUDA", "CUDNN", "CUBLAS", "HIP ", "NCCL", "MPS ")
+_PARTNER_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+
+
+def warn(message: str) -> None:
+    warnings.warn(message, CarvanaWarning, stacklevel=3)
+
+
+def check_settings(config: TrainConfig, at_once: int) -> None:
+    """Settings that are allowed, but not together or not for this net.
+
+    Args:
+        at_once: photos that go through the net at once, in each process.
+
+    Raises:
+        CarvanaError: batch norm would have a single value a channel to norm with.
+    """
+    low, high = _USUAL_RATES
+    if not low <= config.learning_rate <= high:
+        far = "above" if config.learning_rate > high else "below"
+        warn(f"learning_rate={config.learning_rate:g} is far {far} what {config.optimizer} learns with: try 1e-3")
+    if config.norm != "batch" or at_once > 1:
+        return
+    if max(config.size) <= config.patch * 2**config.depth:
+        raise CarvanaError(
+            f"batch norm cannot work on one photo at a time that is a single pixel on the deepest level "
+            f"(size={config.size}, depth={config.depth}): choose a larger batch_size or size, or norm=None"
+        )
+    warn(
+        "batch norm sees one photo at a time, so its averages are of that photo alone: "
+        "choose a larger batch_size, less accumulate, or norm=None"
+    )
+
+
+def check_masks(masks: np.ndarray, fold: str) -> None:
+    """CarvanaError unless some mask of uint8 (N, H, W) in 0..255 holds both car and background."""
+    # Almost always the first one does.
+    if any(mask.min() < 128 <= mask.max() for mask in masks):
+        return
+    highest, lowest = max(mask.max() for mask in masks), min(mask.min() for mask in masks)
+    what = "background" if highest < 128 else "car" if lowest >= 128 else "background or car"
+    scale = f" (their highest value is {highest}: car must be 255)" if 0 < highest < 128 else ""
+    raise CarvanaError(
+        f"every {fold} mask is {what} alone{scale}: there is nothing to tell apart; "
+        "see `carvana check-data` and correct the masks"
+    )
+
+
+def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch: int, out: Path) -> None:
+    """CarvanaError for the first loss that cannot be, with the photos (`names`) of its step."""
+    for loss, photos in zip(losses, names, strict=True):
+        if not math.isfinite(loss):
+            raise CarvanaError(
+                f"the loss became {loss} in epoch {epoch} on the photos {' '.join(photos)}: look at those "
+                f"files, or lower learning_rate; {_kept(out)}"
+            )
+        # Rounding takes the Dice loss of a perfect mask a little below 0.
+        if loss < -1e-4:
+            raise CarvanaError(
+                f"the loss fell below 0, to {loss:.4g}, in epoch {epoch} on the photos {' '.join(photos)}: "
+                "only masks outside 0 to 1 do that; divide masks of 0 to 255 by 255"
+            )
+
+
+def check_weights(model: nn.Module, epoch: int, out: Path) -> None:
+    """CarvanaError unless all weights are finite: a gradient may overflow where the loss does not."""
+    if not torch.stack([weight.isfinite().all() for weight in model.parameters()]).all():
+        raise CarvanaError(f"weights became infinite in epoch {epoch}: lower learning_rate; {_kept(out)}")
+
+
+def _kept(out: Path) -> str:
+    there = (out / LAST_CHECKPOINT).exists()
+    return f"the last good state is kept in {out}" if there else f"nothing was saved in {out} yet"
+
+
+def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> None:
+    """Warn when the net learns nothing.
+
+    Args:
+        history: with the epoch that just ended.
+        counts: of its validation, see `metrics.confusion`.
+    """
+    epoch, rate = len(history), f"learning_rate={config.learning_rate:g}"
+    total = counts.sum(0)
+    # After a first epoch of few steps the averaged weights may not have moved yet.
+    if epoch > 1 and total[[TP, FP]].sum() == 0:
+        warn(f"epoch {epoch}: the net calls every validation photo background from edge to edge: {rate} may not fit")
+    if epoch > 1 and total[[FN, TN]].sum() == 0:
+        warn(f"epoch {epoch}: the net calls every validation photo car from edge to edge: {rate} may not fit")
+    losses = [row["loss"] for row in history]
+    if epoch < 3 or max(row["dice"] for row in history) > _LEARNED or losses[-1] <= 0.98 * losses[0]:
+        return
+    if losses[-1] > 1.02 * losses[0]:
+        warn(f"epoch {epoch}: the loss rose from {losses[0]:.4f} to {losses[-1]:.4f}: lower {rate}")
+    else:
+        warn(
+            f"epoch {epoch}: the loss does not fall ({losses[0]:.4f} at first, {losses[-1]:.4f} now): raise {rate}, "
+            "or look whether the masks belong to the photos (`carvana check-data`)"
+        )
+
+
+@contextmanager
+def failures_in_words(run: Run, out: Path) -> Iterator[None]:
+    """Turn what a device does when it is full or gone into a CarvanaError that says how to go on."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        scoring = run.step == run.steps_per_epoch
+        where = f"in epoch {run.epoch + 1}, " + ("while scoring" if scoring else f"step {run.step + 1}")
+        saved = f"{out} holds {run.saved}; {RESUME}" if run.saved else f"nothing was saved in {out} yet"
+        if is_out_of_memory(error):
+            raise CarvanaError(f"out of memory {where} with {_smaller(run)}. {saved}") from error
+        if "C++ compiler" in str(error):
+            raise CarvanaError(
+                f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
+            ) from error
+        if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in reason for word in _GPU_GONE):
+            raise CarvanaError(
+                f"the GPU failed {where} ({reason}): see whether nvidia-smi still shows it, restart the kernel or "
+                f"the machine if not. {saved}"
+            ) from error
+        if any(word in reason for word in _PARTNER_GONE):
+            raise CarvanaError(f"another process of this training ended {where}: see its message. {saved}") from error
+        raise
+
+
+@contextmanager
+def net_in_words(config: TrainConfig) -> Iterator[None]:
+    """Turn a net that finds no memory into a CarvanaError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise CarvanaError(
+            f"no memory for a net of base_channels={config.base_channels} and depth={config.depth}: lower them, "
+            "or end other programs"
+        ) from error
+
+
+def _smaller(run: Run) -> str:
+    """The sizes that did not fit, and which to try."""
+    config, processes = run.config, run.accelerator.num_processes
+    parts = processes * config.accumulate
+    same, anew = [], []
+    if not config.recompute:
+        same.append("recompute=True")
+    # With fewer photos than a batch, the batch must stay what it was too.
+    counts = range(config.accumulate + 1, config.batch_size + 1)
+    sizes = (config.batch_size, run.batch_size)
+    more = next((n for n in counts if all(size % (n * processes) == 0 for size in sizes)), None)
+    if more:
+        same.append(f"accumulate={more} (batch norm then sees {run.batch_size // (processes * more)} photos)")
+    if run.batch_size > parts:
+        anew.append(f"batch_size={max(parts, run.batch_size // 2 // parts * parts)}")
+    width, height = config.size
+    anew.append(f"size={max(8, width // 2)}x{max(8, height // 2)}")
+    return (
+        f"batch_size={config.batch_size}, {run.at_once} photos at a time, at {width}x{height}: "
+        f"{'resume with ' + ' or '.join(same) + ', or ' if same else ''}train anew with {' or '.join(anew)}"
+    )

@@ -1,0 +1,362 @@
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from helpers import CARS, SIZE, VIEWS, car_name, draw, write_pair
+from PIL import Image
+
+from carvana_lib.base.data_folder import several
+from carvana_lib.base.errors import CarvanaError
+from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs, read_pair
+from carvana_lib.images import read_mask, read_photo
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.prepare.doctor import check_data
+
+
+def test_fold_is_the_last_decimal_digit_of_the_car():
+    assert car_fold("0cdf5b5d0ce1") == int("0cdf5b5d0ce1", 16) % 10
+    assert [car_fold(car_name(number)) for number in CARS] == [0, 1, 1, 2, 3, 4, 5, 6]
+
+
+def test_pairs_are_sorted_and_no_car_is_in_two_folds(carvana):
+    pairs = list_pairs(carvana)
+    assert [pair.name for pair in pairs] == sorted(f"{car_name(n)}_{v:02d}" for n in CARS for v in VIEWS)
+    chosen = list_pairs(carvana, [1, 3])
+    assert {pair.car for pair in chosen} == {car_name(11), car_name(21), car_name(13)}
+    assert {pair.view for pair in chosen} == set(VIEWS)
+
+
+def test_a_fold_without_cars_is_an_error(carvana):
+    with pytest.raises(CarvanaError, match=r"no cars of fold \[9\]"):
+        list_pairs(carvana, [9])
+
+
+def test_data_are_looked_for_in_the_stated_order(carvana, broken, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("carvana_lib.data.KAGGLE_INPUT", tmp_path / "nothing")
+    write_pair(tmp_path / "data" / "carvana", 10, 1)
+    assert find_data().resolve() == tmp_path / "data" / "carvana"
+    monkeypatch.setenv("CARVANA_DATA", str(broken))
+    assert find_data() == broken
+    assert "$CARVANA_DATA" in capsys.readouterr().err
+    assert find_data(carvana) == carvana
+    assert capsys.readouterr().err == f"Data: {carvana} (as asked): 8 cars, 32 photos\n"
+    assert find_data(carvana, quiet=True) == carvana
+    assert capsys.readouterr().err == ""
+
+
+def test_a_named_folder_is_never_passed_over(monkeypatch, tmp_path):
+    write_pair(tmp_path / "data" / "carvana", 10, 1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CARVANA_DATA", str(tmp_path / "gone"))
+    with pytest.raises(CarvanaError, match="no folder"):
+        find_data()
+
+
+def test_without_data_the_error_says_how_to_get_some(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("carvana_lib.data.KAGGLE_INPUT", tmp_path / "nothing")
+    monkeypatch.setattr("carvana_lib.data.__file__", str(tmp_path / "lib" / "data.py"))
+    with pytest.raises(CarvanaError, match=r"download https://www\.kaggle\.com/"):
+        find_data()
+
+
+def _remove_all(folder):
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def _pack(root):
+    _remove_all(root / "train")
+    (root / "train").rmdir()
+    (root / "train.zip").write_bytes(b"PK")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: _remove_all(root / "train"), "train holds no photos: put the"),
+        (_pack, r"train\.zip is still packed: unzip it"),
+        (lambda root: (root / "train_masks").rename(root / "masks"), "holds no train_masks/ folder"),
+        (lambda root: (root / "train").rename(root / "photos"), "holds no train/ folder"),
+        (lambda root: next((root / "train_masks").iterdir()).unlink(), r"_01\.jpg has no mask: add .*_mask\.gif"),
+        (lambda root: (root / "train" / "holiday.jpg").write_bytes(b""), r"holiday\.jpg is not named"),
+        (lambda root: (root / "train" / f"{car_name(10)}_01.png").write_bytes(b""), "the same view of the same car"),
+    ],
+)
+def test_a_damaged_folder_is_named_with_its_cure(broken, damage, message):
+    damage(broken)
+    with pytest.raises(CarvanaError, match=message) as caught:
+        list_pairs(broken)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_packed_folder_and_a_missing_one(tmp_path):
+    (tmp_path / "carvana.zip").write_bytes(b"PK")
+    with pytest.raises(CarvanaError, match="is a file: unpack it"):
+        list_pairs(tmp_path / "carvana.zip")
+    with pytest.raises(CarvanaError, match="no folder"):
+        list_pairs(tmp_path / "gone")
+
+
+def test_hidden_and_other_files_do_not_matter(broken):
+    for name in (".DS_Store", "._0000_01.jpg", "Thumbs.db"):
+        (broken / "train" / name).write_bytes(b"x")
+    assert len(list_pairs(broken)) == 3
+
+
+def test_masks_may_be_png_and_photos_may_be_hq(tmp_path):
+    write_pair(tmp_path, 12, 1, mask_suffix=".png")
+    (tmp_path / "train").rename(tmp_path / "train_hq")
+    pair = list_pairs(tmp_path)[0]
+    assert pair.mask.suffix == ".png"
+    assert (read_mask(pair.mask) == draw(12, 1)[1]).all()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_masks_are_read_without_change(tmp_path, suffix):
+    mask = draw(3, 1)[1]
+    Image.fromarray(mask).save(tmp_path / f"mask{suffix}")
+    read = read_mask(tmp_path / f"mask{suffix}")
+    assert read.dtype == bool
+    assert (read == mask).all()
+
+
+def test_a_mask_of_zeros_and_ones_is_a_mask(tmp_path):
+    mask = draw(3, 1)[1]
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "mask.png")
+    assert (read_mask(tmp_path / "mask.png") == mask).all()
+
+
+def test_an_anti_aliased_mask_is_refused(tmp_path):
+    Image.fromarray(np.array([[0, 128], [255, 255]], dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"mask\.png is not two-valued"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path):
+    Image.fromarray(np.zeros((4, 6), dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"mask\.png is 6x4 but its photo is 6x5"):
+        read_mask(tmp_path / "mask.png", photo_size=(6, 5))
+
+
+def test_masks_are_averaged_when_made_smaller(tmp_path):
+    mask = draw(3, 1)[1]
+    Image.fromarray(mask).save(tmp_path / "mask.gif")
+    soft = read_mask(tmp_path / "mask.gif", (24, 16))
+    means = mask.reshape(16, 4, 24, 4).mean((1, 3))
+    assert np.abs(soft / 255 - means).max() < 1 / 255
+    assert ((soft > 0) & (soft < 255)).sum() > 0
+
+
+def test_photos_are_averaged_when_made_smaller(tmp_path):
+    photo = np.asarray(draw(3, 1)[0])
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    small = read_photo(tmp_path / "photo.png", (24, 16))
+    assert np.abs(small - photo.reshape(16, 4, 24, 4, 3).mean((1, 3))).max() <= 1
+
+
+def test_reduced_jpeg_decoding_changes_less_than_one_grey_level(tmp_path):
+    draw(3, 1, (1918, 1280))[0].resize((1918, 1280)).save(tmp_path / "photo.jpg", quality=90)
+    quick = read_photo(tmp_path / "photo.jpg", (240, 160)).astype(float)
+    with Image.open(tmp_path / "photo.jpg") as image:
+        full = np.asarray(image.resize((240, 160), Image.Resampling.BOX), dtype=float)
+    assert np.abs(quick - full).mean() < 1
+
+
+def test_the_exif_turn_is_applied(tmp_path):
+    photo = draw(3, 1)[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    read = read_photo(tmp_path / "turned.jpg")
+    assert read.shape == (96, 64, 3)
+    assert np.abs(read.astype(float) - np.rot90(np.asarray(photo), -1)).mean() < 8
+    assert read_photo(tmp_path / "turned.jpg", (16, 24)).shape == (24, 16, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P", "1", "I;16"])
+def test_photos_of_any_mode_become_rgb(tmp_path, mode):
+    photo = draw(3, 1)[0]
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    else:
+        image = photo.convert(mode)
+    image.save(tmp_path / "photo.tiff")
+    read = read_photo(tmp_path / "photo.tiff")
+    assert read.shape == (64, 96, 3)
+    assert np.abs(read.mean() - np.asarray(photo).mean()) < 20
+
+
+@pytest.mark.parametrize("reader", [read_photo, read_mask])
+def test_unusable_files_are_named(tmp_path, reader):
+    (tmp_path / "text.jpg").write_text("not a picture")
+    with pytest.raises(CarvanaError, match=r"text\.jpg is not an image"):
+        reader(tmp_path / "text.jpg")
+    draw(3, 1)[0].save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CarvanaError, match=r"cut\.jpg is damaged .*truncated"):
+        reader(tmp_path / "cut.jpg")
+    with pytest.raises(CarvanaError, match=r"no file .*gone\.jpg"):
+        reader(tmp_path / "gone.jpg")
+
+
+def test_dataset_items(carvana):
+    dataset = CarvanaDataset(list_pairs(carvana), (48, 32))
+    image, mask = dataset[5]
+    assert (image.shape, str(image.dtype)) == ((3, 32, 48), "torch.uint8")
+    assert (mask.shape, str(mask.dtype)) == ((1, 32, 48), "torch.float32")
+    assert mask.min() == 0
+    assert mask.max() == 1
+    pair = dataset.pairs[5]
+    assert (dataset.native_mask(5) == draw(int(pair.car, 16), pair.view)[1]).all()
+    assert len(list(dataset)) == len(dataset) == 32
+    with pytest.raises(IndexError):
+        dataset[32]
+
+
+def test_a_batch_is_its_items(carvana):
+    dataset = CarvanaDataset(list_pairs(carvana), (48, 32))
+    images, masks = dataset.batch([7, 2])
+    assert (images[0] == dataset[7][0]).all()
+    assert (masks[1].float() / 255 == dataset[2][1]).all()
+    assert (dataset.masks()[2] == masks[1, 0].numpy()).all()
+
+
+def test_kept_photos_are_the_cached_ones(carvana, tmp_path):
+    dataset = cached_dataset(list_pairs(carvana), (48, 32), tmp_path, progress=False)
+    before = dataset.batch([7, 2, 30])
+    assert not dataset.keep_on(torch.device("cpu"))
+    assert not dataset.keep_on(torch.device("cpu"), free=2 * 32 * 48 * 32 * 4 - 1)
+    assert dataset.keep_on(torch.device("cpu"), free=2 * 32 * 48 * 32 * 4)
+    dataset.arrays = None
+    for ours, theirs in zip(dataset.batch([7, 2, 30]), before, strict=True):
+        assert (ours == theirs).all()
+
+
+def test_further_faults_are_counted():
+    assert several(["one"]) == "one"
+    assert several(["one", "two", "three"]) == "one (and 2 more faults: `carvana check-data` lists them)"
+
+
+def test_a_reduced_jpeg_lies_where_its_mask_lies(tmp_path):
+    # 1918 is not a whole number of eights or fours: decoded at 480 pixels, the photo would be moved.
+    row = np.uint8(255 * (np.arange(1918) < 1800))
+    Image.fromarray(np.tile(row, (1280, 1))).save(tmp_path / "edge.jpg", quality=95)
+    read = read_photo(tmp_path / "edge.jpg", (240, 160))[80, :, 0] / 255
+    assert abs(read.sum() - 240 * 1800 / 1918) < 0.05
+
+
+_IN_WORDS = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0six\0\0\0\0\0"
+_OF_NINE = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("note", [b"Exif\0\0garbagegarbage", _IN_WORDS, _OF_NINE])
+def test_an_exif_note_that_makes_no_sense_turns_nothing(tmp_path, note):
+    photo, mask = draw(10, 1)
+    name = write_pair(tmp_path, 10, 1)
+    photo.save(tmp_path / "train" / f"{name}.jpg", exif=note, quality=95)
+    pair = list_pairs(tmp_path)[0]
+    assert np.abs(read_photo(pair.photo).astype(float) - np.asarray(photo)).mean() < 8
+    assert CarvanaDataset([pair], SIZE)[0][0].shape == (3, 64, 96)
+    assert (read_mask(pair.mask) == mask).all()
+
+
+def test_a_photo_broken_after_its_header_is_damaged(tmp_path):
+    name = write_pair(tmp_path, 10, 1)
+    path = tmp_path / "train" / f"{name}.jpg"
+    draw(10, 1)[0].save(path, "PNG")
+    content = path.read_bytes()
+    start = content.index(b"IDAT") + 4
+    broken = content[:start] + bytes(len(content) - start - 16) + content[-16:]
+    checksum = zlib.crc32(broken[start - 4 : -16]).to_bytes(4, "big")
+    path.write_bytes(broken[:-16] + checksum + content[-12:])
+    with pytest.raises(CarvanaError, match=rf"{name}\.jpg (is damaged|cannot be read)"):
+        CarvanaDataset(list_pairs(tmp_path), SIZE)[0]
+
+
+def test_greys_of_more_than_8_bits(tmp_path):
+    greys = np.asarray(draw(3, 1)[0].convert("L"))
+    header = b"P5 %d %d 65535\n" % SIZE
+    (tmp_path / "photo.pgm").write_bytes(header + (greys.astype(">u2") * 257).tobytes())
+    assert np.abs(read_photo(tmp_path / "photo.pgm")[..., 0].astype(int) - greys).max() <= 1
+    for kind in (np.int32, np.float32):
+        Image.fromarray(greys.astype(kind)).save(tmp_path / "photo.tiff")
+        with pytest.raises(CarvanaError, match=r"photo\.tiff has 32-bit greys.*save it as 8-bit"):
+            read_photo(tmp_path / "photo.tiff")
+    # Its soft edge would be cut off at 255 and all of it taken for car.
+    Image.fromarray(np.array([[0, 300, 40_000, 65_535]], np.uint16)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"mask\.png has more than 8 bits a pixel: threshold it"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_batches_of_any_kind_of_indices(carvana, tmp_path, cached):
+    pairs = list_pairs(carvana)
+    dataset = cached_dataset(pairs, (48, 32), tmp_path, progress=False) if cached else CarvanaDataset(pairs, (48, 32))
+    expected = dataset.batch([3, 5])[0]
+    for indices in ((3, 5), range(3, 6, 2), np.array([3, 5]), torch.tensor([3, 5])):
+        assert torch.equal(dataset.batch(indices)[0], expected)
+    with pytest.raises(ValueError, match="no photos asked for"):
+        dataset.batch([])
+
+
+@pytest.mark.parametrize(
+    "where", ["PIL.Image.open", "carvana_lib.images._car_and_colours", "carvana_lib.images._to_rgb"]
+)
+def test_a_full_memory_is_no_fault_of_a_file(broken, monkeypatch, where):
+    pair = list_pairs(broken)[0]
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(MemoryError):
+        read_pair(pair, (48, 32))
+    if "_to_rgb" not in where:
+        with pytest.raises(MemoryError):
+            check_data(broken, progress=False)
+
+
+def test_what_a_palette_leaves_out_is_no_colour(tmp_path):
+    car = np.zeros((8, 12), np.uint8)
+    car[2:5, 3:9] = 1
+    picture = Image.fromarray(np.where(car, 0, 5).astype(np.uint8), "P")
+    picture.putpalette([255] * 768)
+    picture.save(tmp_path / "mask.png", bits=8)
+    content = (tmp_path / "mask.png").read_bytes()
+    start = content.index(b"PLTE")
+    length = int.from_bytes(content[start - 4 : start], "big")
+    two = b"PLTE" + content[start + 4 : start + 10]
+    rest = content[start + 4 + length + 4 :]
+    short = content[: start - 4] + (6).to_bytes(4, "big") + two + zlib.crc32(two).to_bytes(4, "big") + rest
+    (tmp_path / "mask.png").write_bytes(short)
+    with pytest.raises(CarvanaError, match=r"mask\.png is damaged \(pixels of colours that its palette leaves out\)"):
+        read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "L", "P"])
+@pytest.mark.parametrize("level", [1, 255])
+def test_two_values_of_any_kind_are_a_mask(tmp_path, mode, level):
+    car = np.zeros((8, 12), np.uint8)
+    car[2:5, 3:9] = level
+    picture = Image.fromarray(car)
+    picture = picture.point(lambda value: 255 * (value > 0), "1") if mode == "1" else picture.convert(mode)
+    picture.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), car > 0)
+
+
+def test_a_photo_is_no_mask(tmp_path):
+    generator = np.random.default_rng(0)
+    Image.fromarray(generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(CarvanaError, match=r"anti-aliased, not two-valued \(it has hundreds of colours\)"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_bytes_behind_a_progressive_photo_are_no_scans(tmp_path):
+    Image.new("RGB", (64, 48), (9, 99, 199)).save(tmp_path / "a.jpg", progressive=True)
+    with open(tmp_path / "a.jpg", "ab") as file:
+        file.write(b"\xff\xda\x01" * 1000)
+    assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)

@@ -1,0 +1,231 @@
+import csv
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from helpers import VIEWS, draw
+from torch import nn
+
+from carvana_lib.base.errors import CarvanaError
+from carvana_lib.cli.report import table, write_json
+from carvana_lib.data import CarvanaDataset, list_pairs
+from carvana_lib.evaluation import Evaluation, baselines, evaluate
+from carvana_lib.images import read_photo
+from carvana_lib.prediction import predict_array, predict_logits
+from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.run.weights import load_model
+
+
+@pytest.fixture(scope="module")
+def model_and_data(trained, carvana):
+    model, config = load_model(trained)
+    return model, cached_dataset(list_pairs(carvana), config.size, progress=False)
+
+
+def test_scores_do_not_depend_on_the_batch_size(model_and_data):
+    model, dataset = model_and_data
+    summaries = [evaluate(model, dataset, batch_size=size, progress=False).summary() for size in (1, 7, 16)]
+    assert summaries[0] == summaries[1] == summaries[2]
+
+
+def test_no_photo_is_alone_in_a_batch(model_and_data):
+    """Convolutions of one photo differ from those of several in the last digit of float32."""
+    model, dataset = model_and_data
+    sizes = []
+    hook = model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    scored = [evaluate(model, dataset, batch_size=size, indices=range(5), progress=False) for size in (1, 2, 5)]
+    hook.remove()
+    assert sizes == [2, 2, 2, 2, 2] + [2, 2, 2] + [5]
+    for evaluation in scored:
+        assert evaluation.names == [pair.name for pair in dataset.pairs[:5]]
+        assert torch.equal(evaluation.counts, scored[0].counts)
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(model_and_data):
+    model, dataset = model_and_data
+    before, summaries = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            summaries.append(evaluate(model, dataset, progress=False).summary())
+    finally:
+        torch.set_num_threads(before)
+    for name in ("dice", "dice_global", "dice_batch", "accuracy", "iou"):
+        assert [summary[name] for summary in summaries] == pytest.approx([summaries[0][name]] * 3, abs=1e-6)
+
+
+def test_half_precision_gives_nearly_the_same_scores(model_and_data):
+    model, dataset = model_and_data
+    exact, fast = (evaluate(model, dataset, precision=kind, progress=False) for kind in ("float32", "bf16"))
+    assert abs(exact.dice.mean() - fast.dice.mean()) < 1e-3
+    logits = [predict_logits(model, dataset.batch([0])[0], precision=kind) for kind in ("float32", "bf16")]
+    assert not torch.equal(*logits)
+    assert all(one.dtype == torch.float32 for one in logits)
+
+
+def test_uneven_shares_count_every_photo_once(model_and_data):
+    model, dataset = model_and_data
+    few = CarvanaDataset(dataset.pairs[:7], dataset.size, tuple(part[:7] for part in dataset.arrays))
+    whole = evaluate(model, few, outlines=False, progress=False)
+    # Three processes and batches of two: shares of 3, 2 and 2 photos, the last batches not full.
+    parts = [
+        evaluate(model, few, batch_size=2, outlines=False, indices=range(rank, 7, 3), progress=False)
+        for rank in range(3)
+    ]
+    assert sorted(name for part in parts for name in part.names) == whole.names
+    counts = {name: row.tolist() for part in parts for name, row in zip(part.names, part.counts, strict=True)}
+    assert [counts[name] for name in whole.names] == whole.counts.tolist()
+
+
+class Oracle(nn.Module):
+    """Knows the true masks at the net's size."""
+
+    def __init__(self, masks):
+        super().__init__()
+        self.masks = nn.Parameter(masks)
+        self.at = 0
+
+    def forward(self, images):
+        chosen = self.masks[self.at : self.at + len(images)]
+        self.at += len(images)
+        return chosen
+
+
+def test_scores_are_those_of_the_upsampled_logits_at_native_size(carvana):
+    dataset = CarvanaDataset(list_pairs(carvana, [1]), (48, 32))
+    logits = torch.from_numpy(dataset.masks())[:, None].float() / 255 - 0.5
+    result = evaluate(Oracle(logits), dataset, batch_size=3, progress=False)
+    for index, pair in enumerate(dataset.pairs):
+        up = nn.functional.interpolate(logits[index : index + 1], size=(64, 96), mode="bilinear")[0, 0] > 0
+        target = draw(int(pair.car, 16), pair.view)[1]
+        overlap = (up.numpy() & target).sum()
+        assert result.dice[index] == pytest.approx(2 * overlap / (up.sum().item() + target.sum()), abs=1e-12)
+    assert 0.97 < result.dice.min() < 1
+    assert result.summary()["boundary_error_px"] < 1
+
+
+def test_the_threshold_is_a_probability(carvana):
+    dataset = CarvanaDataset(list_pairs(carvana, [1]), (48, 32))
+    logits = torch.full((8, 1, 32, 48), 1.0)
+    share = torch.sigmoid(torch.tensor(1.0)).item()
+    positives = {}
+    for threshold in (0.0, share - 0.01, share + 0.01, 1.0):
+        counts = evaluate(Oracle(logits), dataset, threshold, outlines=False, progress=False).counts
+        positives[threshold] = counts[:, :2].sum().item()
+    everything = 8 * 64 * 96
+    assert list(positives.values()) == [everything, everything, 0, 0]
+    with pytest.raises(CarvanaError, match=r"threshold 1\.5"):
+        evaluate(Oracle(logits), dataset, 1.5, progress=False)
+
+
+def test_mirrored_photos_are_averaged_in(model_and_data):
+    model, dataset = model_and_data
+
+    class Flipped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = model.head.weight
+
+        def forward(self, images):
+            return model(images.flip(-1)).flip(-1)
+
+    ours = evaluate(model, dataset, tta=True, outlines=False, progress=False)
+    theirs = evaluate(Flipped(), dataset, tta=True, outlines=False, progress=False)
+    plain = evaluate(model, dataset, outlines=False, progress=False)
+    assert np.abs(ours.dice - theirs.dice).max() < 1e-3
+    assert (ours.counts != plain.counts).any()
+
+
+def test_baselines_by_hand(carvana):
+    train = CarvanaDataset(list_pairs(carvana, range(2, 10)), (96, 64))
+    dataset = CarvanaDataset(list_pairs(carvana, [0]), (96, 64))
+    rows = baselines(train, dataset, progress=False)
+    targets = [draw(10, view)[1] for view in VIEWS]
+    assert rows["all background"]["dice"] == 0
+    assert rows["all background"]["accuracy"] == pytest.approx(np.mean([1 - t.mean() for t in targets]))
+
+    def score(guess, target):
+        return 2 * (guess & target).sum() / (guess.sum() + target.sum())
+
+    drawn = {view: np.mean([draw(number, view)[1] for number in (12, 13, 14, 15, 16)], axis=0) for view in VIEWS}
+    overall = np.mean(list(drawn.values()), axis=0) > 0.5
+    expected = np.mean([score(overall, target) for target in targets])
+    assert rows["mean training mask"]["dice"] == pytest.approx(expected, abs=1e-9)
+    expected = np.mean([score(drawn[view] > 0.5, target) for view, target in zip(VIEWS, targets, strict=True)])
+    assert rows["mean training mask of the same view"]["dice"] == pytest.approx(expected, abs=1e-9)
+    assert set(baselines(None, dataset, progress=False)) == {"all background"}
+
+
+def test_summary_by_hand():
+    names = ["00000000000a_01", "00000000000a_02", "00000000000b_01"]
+    counts = torch.tensor([[4, 0, 0, 12], [2, 2, 2, 10], [0, 4, 0, 12]])
+    summary = Evaluation(names, counts, np.array([0.0, 1.0, 2.0])).summary()
+    assert summary["dice"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert summary["dice_global"] == pytest.approx(12 / (12 + 6 + 2))
+    assert summary["dice_batch"] == summary["dice_global"]
+    assert summary["accuracy"] == pytest.approx((1 + 0.75 + 0.75) / 3)
+    assert summary["iou"] == pytest.approx((1 + 1 / 3 + 0) / 3)
+    assert summary["boundary_error_px"] == 1
+    assert (summary["n_images"], summary["n_cars"]) == (3, 2)
+    assert summary["worst"] == {
+        "photo": {"name": "00000000000b_01", "dice": 0.0},
+        "car": {"name": "00000000000b", "dice": 0.0},
+    }
+    low, high = summary["dice_ci95"]
+    assert low == 0
+    assert high == pytest.approx(0.75)
+
+
+def test_report_and_files(model_and_data, tmp_path):
+    model, dataset = model_and_data
+    result = evaluate(model, dataset, progress=False)
+    summary, rows = result.summary(), baselines(None, dataset, progress=False)
+    text = table(summary, rows)
+    assert f"{summary['dice']:8.4f}" in text
+    assert "all background" in text
+    write_json(tmp_path / "scores.json", summary)
+    assert json.loads((tmp_path / "scores.json").read_text())["dice"] == summary["dice"]
+    result.write_rows(tmp_path / "scores.csv")
+    read = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert [row["name"] for row in read] == [pair.name for pair in dataset.pairs]
+    assert [float(row["dice"]) for row in read] == result.dice.tolist()
+    assert sum(int(row["tp"]) + int(row["fp"]) + int(row["fn"]) + int(row["tn"]) for row in read) == 32 * 64 * 96
+
+
+def test_rows_without_outlines_leave_the_column_blank(model_and_data, tmp_path):
+    model, dataset = model_and_data
+    result = evaluate(model, dataset, outlines=False, indices=[2, 0], progress=False)
+    result.write_rows(tmp_path / "scores.csv")
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [dataset.pairs[2].name, dataset.pairs[0].name]
+    assert [row["boundary_error_px"] for row in rows] == ["", ""]
+    assert float(rows[0]["dice"]) == result.dice[0]
+
+
+def test_a_share_of_no_photos_is_empty(model_and_data):
+    nothing = evaluate(*model_and_data, indices=[], progress=False)
+    assert (nothing.names, nothing.counts.shape, len(nothing.boundary_errors)) == ([], (0, 4), 0)
+
+
+def test_the_extremes_shown_are_those_scored(model_and_data, monkeypatch):
+    model, dataset = model_and_data
+    result = evaluate(model, dataset, tta=True, indices=[9, 4, 7], progress=False)
+    asked = []
+
+    def predict(model, photo, size, tta):
+        asked.append(tta)
+        return predict_array(model, photo, size, tta)
+
+    monkeypatch.setattr(plotting, "predict_array", predict)
+    figure = plotting.plot_extremes(model, dataset, result, count=1, tta=True)
+    best, worst = np.argmax(result.dice), np.argmin(result.dice)
+    for axis, row in zip(figure.axes[:2], (best, worst), strict=True):
+        assert axis.get_title().endswith(result.names[row])
+        photo = read_photo(dataset.pairs[[9, 4, 7][row]].photo)
+        mask = predict_array(model, photo, dataset.size, True) > 0.5
+        assert (axis.images[0].get_array() == plotting.overlay(photo, mask)).all()
+    plt.close(figure)
+    assert asked == [True, True]

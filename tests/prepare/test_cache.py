@@ -1,0 +1,115 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+from helpers import write_pair
+
+from carvana_lib.prepare import cache
+from carvana_lib.base.errors import CarvanaError
+from carvana_lib.data import CarvanaDataset, list_pairs
+from carvana_lib.prepare.cache import cached_dataset, load_arrays
+
+SIZE = (48, 32)
+
+
+def test_cached_photos_are_the_decoded_ones(carvana, tmp_path):
+    pairs = list_pairs(carvana)
+    cached, plain = cached_dataset(pairs, SIZE, tmp_path, progress=False), CarvanaDataset(pairs, SIZE)
+    for ours, theirs in zip(cached.batch(range(32)), plain.batch(range(32)), strict=True):
+        assert (ours == theirs).all()
+    assert (cached.masks() == plain.masks()).all()
+
+
+def test_the_second_time_nothing_is_decoded(carvana, tmp_path, monkeypatch):
+    pairs = list_pairs(carvana)
+    first = load_arrays(pairs, SIZE, tmp_path, progress=False)
+    monkeypatch.setattr(cache, "read_pair", lambda *_: pytest.fail("decoded again"))
+    second = load_arrays(pairs, SIZE, tmp_path, progress=False)
+    assert (first[0] == second[0]).all()
+    assert not second[0].flags.writeable
+
+
+def test_a_changed_file_or_size_is_decoded_again(broken, tmp_path):
+    folder = tmp_path / "cache"
+    before = load_arrays(list_pairs(broken), SIZE, folder, progress=False)[0].copy()
+    name = write_pair(broken, 17, 1)
+    for kind, ending in (("train", ".jpg"), ("train_masks", "_mask.gif")):
+        target = list_pairs(broken)[0].name
+        os.replace(broken / kind / f"{name}{ending}", broken / kind / f"{target}{ending}")
+    after = load_arrays(list_pairs(broken), SIZE, folder, progress=False)[0]
+    assert (before[0] != after[0]).any()
+    assert (before[1:] == after[1:]).all()
+    assert load_arrays(list_pairs(broken), (24, 16), folder, progress=False)[0].shape == (3, 16, 24, 3)
+
+
+def test_an_unusable_file_leaves_nothing_behind(broken, tmp_path):
+    pairs = list_pairs(broken)
+    pairs[0].photo.write_text("text")
+    pairs[2].mask.write_text("text")
+    with pytest.raises(CarvanaError, match=r"is not an image.*\(and 1 more faults"):
+        load_arrays(pairs, SIZE, tmp_path / "cache", progress=False)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_full_disk_is_named_before_the_work(broken, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})())
+    with pytest.raises(CarvanaError, match=r"needs 0\.00 GB for 3 photos at 48x32 and has"):
+        load_arrays(list_pairs(broken), SIZE, tmp_path / "cache", progress=False)
+
+
+def test_what_a_killed_build_left_is_removed_after_a_day(broken, tmp_path):
+    old, new = tmp_path / "cache" / ".building-old", tmp_path / "cache" / ".building-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    load_arrays(list_pairs(broken), SIZE, tmp_path / "cache", progress=False)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_build_that_lost_the_race_uses_the_other_one(broken, tmp_path):
+    pairs, folder = list_pairs(broken), tmp_path / "cache"
+    whole = load_arrays(pairs, SIZE, folder, progress=False)
+    done = folder / cache.cache_key(pairs, SIZE)
+    cache._build(pairs, SIZE, folder, done, progress=False)
+    assert [entry.name for entry in folder.iterdir()] == [done.name]
+    assert (np.load(done / "images.npy") == whole[0]).all()
+
+
+@pytest.mark.parametrize("kind", ["photo", "mask"])
+def test_a_file_of_another_time_is_another_entry(broken, kind):
+    pairs = list_pairs(broken)
+    before = cache.cache_key(pairs, SIZE)
+    assert cache.cache_key(pairs, SIZE) == before
+    os.utime(getattr(pairs[1], kind), (1, 1))
+    assert cache.cache_key(pairs, SIZE) != before
+
+
+def test_an_empty_cache_file_is_made_again(broken, tmp_path):
+    pairs, folder = list_pairs(broken), tmp_path / "cache"
+    whole = load_arrays(pairs, SIZE, folder, progress=False)[1].copy()
+    (folder / cache.cache_key(pairs, SIZE) / "masks.npy").write_bytes(b"")
+    assert (load_arrays(pairs, SIZE, folder, progress=False)[1] == whole).all()
+
+
+def test_a_file_that_vanished_is_named(broken, tmp_path):
+    pairs = list_pairs(broken)
+    pairs[1].mask.unlink()
+    with pytest.raises(CarvanaError, match=rf"{pairs[1].mask.name} cannot be read .*check-data"):
+        load_arrays(pairs, SIZE, tmp_path / "cache", progress=False)
+
+
+def test_a_build_is_never_taken_for_abandoned(broken, tmp_path, monkeypatch):
+    folder, seen = tmp_path / "cache", []
+    rename = os.rename
+
+    def look_then_rename(building, done):
+        os.utime(building, (0, 0))
+        cache._remove_stale(folder)
+        seen.append(building.is_dir())
+        rename(building, done)
+
+    monkeypatch.setattr(os, "rename", look_then_rename)
+    load_arrays(list_pairs(broken), SIZE, folder, progress=False)
+    assert seen == [True]

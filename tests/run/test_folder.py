@@ -1,0 +1,262 @@
+"""Each promise of run_folder.py by itself, without a training; those that need one are in test_reliability.py."""
+
+import os
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import tiny
+
+from carvana_lib.base.errors import CarvanaError, CarvanaWarning
+from carvana_lib.base.files import temporary_file
+from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
+from carvana_lib.run.folder import hold_run, prepare_run, remove_run, replaced_run
+from carvana_lib.run.weights import save_weights
+
+STATE = {"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3, "loss_sum": 0.5, "history": [{"dice": 0.5}]}
+
+
+def start_run(out, config, step=None):
+    out.mkdir(exist_ok=True)
+    (out / "config.json").write_text(config.to_json())
+    if step is not None:
+        save_checkpoint(out, {**STATE, "step": step})
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_new_run_needs_a_new_or_empty_folder(tmp_path, resume):
+    assert prepare_run(tmp_path / "new", tiny(), resume) is None
+    assert prepare_run(tmp_path, tiny(), resume) is None
+    (tmp_path / "notes.txt").touch()
+    for taken in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(CarvanaError, match="not a run folder" if resume else "exists: --resume goes on with it"):
+            prepare_run(taken, tiny(), resume)
+
+
+def test_a_run_is_resumed_with_its_own_settings(tmp_path):
+    start_run(tmp_path, tiny())
+    assert prepare_run(tmp_path, tiny(), resume=True) is None
+    start_run(tmp_path, tiny(), step=7)
+    assert prepare_run(tmp_path, tiny(), resume=True)["step"] == 7
+    quicker = replace(tiny(), accumulate=2, recompute=True, log_every=3, checkpoint_minutes=9)
+    assert prepare_run(tmp_path, quicker, resume=True)["step"] == 7
+    for change in ({"epochs": 3}, {"seed": 5}, {"compile": True}):
+        with pytest.raises(CarvanaError, match="was trained with other settings"):
+            prepare_run(tmp_path, tiny(**change), resume=True)
+    with pytest.raises(CarvanaError, match="exists: --resume"):
+        prepare_run(tmp_path, tiny(), resume=False)
+
+
+def test_only_run_folders_are_removed(tmp_path):
+    remove_run(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    remove_run(tmp_path / "empty")
+    start_run(tmp_path / "run", tiny(), step=1)
+    remove_run(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "photos" / "a.jpg"
+    file.touch()
+    for other in (tmp_path / "photos", file):
+        with pytest.raises(CarvanaError, match=rf"{re.escape(str(other))} is not a run folder"):
+            remove_run(other)
+    assert file.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_a_run_folder_belongs_to_one_training(tmp_path):
+    out = tmp_path / "new" / "run"
+    with hold_run(out):
+        start_run(out, tiny(), step=1)
+        with pytest.raises(CarvanaError, match="another process is at it"), hold_run(out):
+            pass
+        with pytest.raises(CarvanaError, match="another process is at it"):
+            remove_run(out)
+    assert (out / "last.pt").exists()
+    with hold_run(out):
+        pass
+    assert out.exists()
+    for file in (out / "last.pt", out / "last.pt" / "below"):
+        with pytest.raises(CarvanaError, match="is not a run folder but a file"), hold_run(file):
+            pass
+
+
+def test_only_a_folder_made_for_a_run_goes_when_it_stays_empty(tmp_path):
+    (tmp_path / "old").mkdir()
+    for out in (tmp_path / "new", tmp_path / "old"):
+        with hold_run(out):
+            assert out.is_dir()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "best.safetensors", "last.pt", "metrics.csv"])
+@pytest.mark.parametrize("use", [lambda out: prepare_run(out, tiny(), resume=False), remove_run])
+def test_what_a_killed_training_left_half_written_is_in_nobodys_way(tmp_path, name, use):
+    out = tmp_path / "run"
+    out.mkdir()
+    left = temporary_file(out / name)
+    left.touch()
+    os.utime(left, (time.time() - 60,) * 2)
+    assert use(out) is None
+    assert not left.exists()
+
+
+def test_a_replaced_run_comes_back_unless_the_new_one_has_something(tmp_path):
+    out, link = tmp_path / "run", tmp_path / "link"
+    start_run(out, tiny(), step=1)
+    link.symlink_to(out)
+
+    def train(place, step):
+        with replaced_run(place):
+            assert list(place.iterdir()) == []
+            (place / "config.json").touch()
+            if step:
+                start_run(place, tiny(), step=step)
+            raise CarvanaError("no photos")
+
+    for place in (out, link):
+        with pytest.raises(CarvanaError, match="no photos"):
+            train(place, None)
+        assert load_checkpoint(out)["step"] == 1
+    # Stopped before it had weights: both are kept, and the next one to replace it keeps the older.
+    for step in (2, 3):
+        with (
+            pytest.warns(CarvanaWarning, match="is kept in .*replaced"),
+            pytest.raises(CarvanaError, match="no photos"),
+        ):
+            train(link, step)
+        assert load_checkpoint(out)["step"] == step
+        assert load_checkpoint(tmp_path / "run.replaced")["step"] == 1
+    with replaced_run(link):
+        save_weights(out / "best.safetensors", tiny().build_model(), tiny())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "run"]
+    with replaced_run(tmp_path / "new"):
+        start_run(tmp_path / "new", tiny(), step=3)
+    assert load_checkpoint(tmp_path / "new")["step"] == 3
+
+
+def test_a_folder_in_the_way_of_the_run_put_aside_stays(tmp_path):
+    start_run(tmp_path / "run", tiny(), step=1)
+    (tmp_path / "run.replaced").mkdir()
+    (tmp_path / "run.replaced" / "photo.jpg").touch()
+    with pytest.raises(CarvanaError, match=r"run\.replaced is not a run folder"), replaced_run(tmp_path / "run"):
+        pass
+    assert (tmp_path / "run.replaced" / "photo.jpg").exists()
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
+
+
+def test_a_run_put_aside_by_a_killed_one_is_found_again(tmp_path):
+    out = tmp_path / "run"
+    start_run(tmp_path / "run.replaced", tiny(), step=1)
+    out.mkdir()
+    (out / "config.json").write_text(tiny().to_json())
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_of_two_runs_put_aside_only_the_one_with_weights_is_kept(tmp_path):
+    out = tmp_path / "run"
+    for step, place in enumerate((tmp_path / "run.replaced", out)):
+        start_run(place, tiny(), step=step)
+    save_weights(out / "best.safetensors", tiny().build_model(), tiny())
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_scores_without_a_checkpoint_are_not_trained_over(tmp_path):
+    (tmp_path / "config.json").write_text(tiny().to_json())
+    (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n")
+    assert prepare_run(tmp_path, tiny(), resume=True) is None
+    (tmp_path / "metrics.csv").write_text("epoch,dice\n1,0.5\n2,0.6\n")
+    with pytest.raises(CarvanaError, match="holds scores and no checkpoint to resume from"):
+        prepare_run(tmp_path, tiny(), resume=True)
+
+
+def test_the_folder_of_another_program_is_no_run(tmp_path):
+    (tmp_path / "config.json").write_text('{"name": "my app"}')
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(CarvanaError, match="is not a run folder"):
+        remove_run(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_config_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    start_run(tmp_path, tiny(), step=1)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(CarvanaError, match=r"config\.json cannot be read \(Permission denied\)"):
+        prepare_run(tmp_path, tiny(), resume=True)
+
+
+def test_an_empty_folder_aside_is_worth_nothing(tmp_path):
+    out = tmp_path / "run"
+    start_run(out, tiny(), step=1)
+    (tmp_path / "run.replaced").mkdir()
+    with pytest.raises(ZeroDivisionError), replaced_run(out):
+        raise ZeroDivisionError
+    assert load_checkpoint(out)["step"] == 1
+
+
+def refuse(*_):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_run_that_cannot_be_put_aside_is_named_and_stays(tmp_path, monkeypatch):
+    start_run(tmp_path / "run", tiny(), step=1)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with (
+        pytest.raises(CarvanaError, match=r"cannot put .*run aside .*Permission denied"),
+        replaced_run(tmp_path / "run"),
+    ):
+        pass
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
+
+
+def test_what_cannot_be_deleted_after_a_training_is_only_worth_a_warning(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    start_run(out, tiny(), step=1)
+
+    def train():
+        with replaced_run(out):
+            save_weights(out / "best.safetensors", tiny().build_model(), tiny())
+            monkeypatch.setattr(Path, "unlink", refuse)
+
+    with pytest.warns(CarvanaWarning, match=r"cannot delete .*run\.replaced .*by hand"):
+        train()
+    assert (out / "best.safetensors").exists()
+
+
+def test_a_run_half_deleted_is_still_one(tmp_path, monkeypatch):
+    start_run(tmp_path, tiny(), step=1)
+    start_run(tmp_path, tiny(), step=2)
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "events").touch()
+    real = Path.unlink
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", lambda path: [real(path), stop()])
+            with pytest.raises(KeyboardInterrupt):
+                remove_run(tmp_path)
+        assert (tmp_path / "config.json").exists()
+    remove_run(tmp_path)
+    assert not tmp_path.exists()
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def test_a_link_to_a_run_goes_with_it(tmp_path):
+    start_run(tmp_path / "run", tiny(), step=1)
+    (tmp_path / "link").symlink_to("run")
+    remove_run(tmp_path / "link")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,95 @@
+"""The exercises as a class uses them: solutions stripped, right answers graded full, wrong ones not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+EXERCISES = Path(__file__).parents[2] / "notebooks" / "exercises"
+NAMES = [path.stem for path in sorted(EXERCISES.glob("*.ipynb"))]
+ASSIGNMENT = "unet"
+WRONG = NAMES[4:5]  # one notebook is enough to see that wrong answers lose their points
+
+
+def nbgrader(course: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "nbgrader", *arguments, ASSIGNMENT, f"--course-dir={course}"]
+    # nbgrader starts `alembic` by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "JUPYTER_PLATFORM_DIRS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, cwd=course)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A course folder with the assignment generated for learners."""
+    course = tmp_path_factory.mktemp("course")
+    shutil.copytree(EXERCISES, course / "source" / ASSIGNMENT, ignore=shutil.ignore_patterns("runs", ".*"))
+    nbgrader(course, "generate_assignment")
+    return course
+
+
+def cells(path: Path) -> list[nbformat.NotebookNode]:
+    return nbformat.read(path, as_version=4).cells
+
+
+def scores(course: Path, student: str) -> dict[str, tuple[float, float]]:
+    """Points reached and possible, by notebook."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        submission = book.find_submission(ASSIGNMENT, student)
+        return {notebook.name: (notebook.score, notebook.max_score) for notebook in submission.notebooks}
+
+
+def test_every_notebook_has_exercises():
+    assert [path.stem for path in sorted(EXERCISES.parent.glob("[01]*.ipynb"))] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exercises_have_two_or_three_tasks_and_no_outputs(name):
+    source = cells(EXERCISES / f"{name}.ipynb")
+    solutions = [cell for cell in source if cell.metadata.get("nbgrader", {}).get("solution")]
+    assert 2 <= len(solutions) <= 3
+    assert all("### BEGIN SOLUTION" in cell.source for cell in solutions)
+    assert any("### BEGIN HIDDEN TESTS" in cell.source for cell in source)
+    assert not any(cell.get("outputs") for cell in source)
+    assert sum("Hint" in cell.source for cell in source if cell.cell_type == "markdown") >= len(solutions)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learners_get_tasks_and_visible_tests_only(course, name):
+    release = cells(course / "release" / ASSIGNMENT / f"{name}.ipynb")
+    text = "\n".join(cell.source for cell in release)
+    assert "SOLUTION" not in text
+    assert "HIDDEN" not in text
+    assert text.count("raise NotImplementedError()") >= 2
+    assert "assert" in text
+
+
+def test_right_answers_get_every_point(course):
+    shutil.copytree(course / "source" / ASSIGNMENT, course / "submitted" / "right" / ASSIGNMENT)
+    nbgrader(course, "autograde", "--create", "--student=right")
+    reached = scores(course, "right")
+    assert sorted(reached) == NAMES
+    assert all(possible >= 2 for _, possible in reached.values())
+    assert {name: points for name, (points, _) in reached.items()} == {
+        name: possible for name, (_, possible) in reached.items()
+    }
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_unanswered_and_wrong_tasks_get_none(course, name):
+    for student, answer in (("absent", "raise NotImplementedError()"), ("wrong", "return None")):
+        folder = course / "submitted" / student / ASSIGNMENT
+        folder.mkdir(parents=True)
+        notebook = nbformat.read(course / "release" / ASSIGNMENT / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            cell.source = cell.source.replace("raise NotImplementedError()", answer)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+        nbgrader(course, "autograde", "--create", f"--student={student}", f"--notebook={name}")
+        assert scores(course, student)[name][0] == 0

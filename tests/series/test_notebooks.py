@@ -1,0 +1,122 @@
+"""The rules every notebook keeps, and that a broken rule is noticed. nbval runs them separately."""
+
+import copy
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from notebook_rules import faults, helpers, setup_cell
+
+ROOT = Path(__file__).parents[2]
+PATHS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
+NOTEBOOKS = {path: nbformat.read(path, as_version=4) for path in PATHS}
+
+
+def test_there_are_ten_in_order():
+    assert [path.name[:2] for path in PATHS] == [f"{number:02d}" for number in range(1, 11)]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_notebook_keeps_the_rules(path):
+    assert faults(NOTEBOOKS[path], path) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "app").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_cells_of_the_apps_keep_the_rules(path):
+    assert [fault for fault in faults(nbformat.read(path, as_version=4), path) if fault.startswith("cell")] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "tool"),
+    [
+        ("02", "Turntable"),
+        ("03", "AugmentationExplorer"),
+        ("04", "FeatureViewer"),
+        ("08", "ThresholdTuner"),
+        ("09", "PhotoSegmenter"),
+    ],
+)
+def test_a_page_without_a_kernel_shows_the_tools_still_picture(number, tool):
+    notebook = next(notebook for path, notebook in NOTEBOOKS.items() if path.name.startswith(number))
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and f"\n{tool}(" in cell.source)
+    # The sentence is also drawn into the picture: nbconvert's other template leaves out alt texts.
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    pictures = re.findall(r"<img[^>]*>", page)
+    assert len(pictures) == 1
+    assert "data:image/png;base64," in pictures[0]
+    assert f"Still picture of {tool}: run this cell in JupyterLab" in pictures[0]
+    assert "widget-view" not in page.split("<body")[1]
+
+
+def test_no_helper_is_defined_twice_or_is_in_the_library_too():
+    seen: dict[str, str] = {}
+    for path, notebook in NOTEBOOKS.items():
+        for name in helpers(notebook):
+            assert name not in seen, f"{name} is defined in {seen[name]} and in {path.name}: move it to carvana_lib"
+            seen[name] = path.name
+
+
+def test_the_set_up_cell_is_the_same_everywhere():
+    assert len({setup_cell(notebook) for notebook in NOTEBOOKS.values()}) == 1
+
+
+def broken(change):
+    """The first notebook with one thing changed, and its faults."""
+    path = PATHS[0]
+    notebook = copy.deepcopy(NOTEBOOKS[path])
+    change(notebook)
+    return " ".join(faults(notebook, path))
+
+
+def code(notebook, which=-1):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"][which]
+
+
+def shown(notebook):
+    return next(
+        o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})
+    )
+
+
+def add_output(notebook, kind, **fields):
+    code(notebook).outputs.append(nbformat.v4.new_output(kind, **fields))
+
+
+def long_cell(notebook):
+    code(notebook).source = "\n".join(["x = 1"] * 16)
+
+
+def without_recap(notebook):
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("## Recap", "## So")
+
+
+FAULTS = [
+    (lambda n: code(n).update(execution_count=None), "not executed"),
+    (lambda n: code(n).update(execution_count=99), "top to bottom"),
+    (lambda n: code(n).update(outputs=[]), "no output"),
+    (lambda n: add_output(n, "error", ename="ValueError", evalue="", traceback=[]), "an error output"),
+    (lambda n: add_output(n, "stream", name="stderr", text="careful"), "stderr"),
+    (lambda n: add_output(n, "stream", name="stdout", text="in /home/me/data"), "absolute path"),
+    (lambda n: add_output(n, "stream", name="stdout", text="<object at 0x7f00aa>"), "memory address"),
+    (lambda n: shown(n).data.update({"application/vnd.jupyter.widget-view+json": {}}), "a tool without its kernel"),
+    (long_cell, "16 lines"),
+    (lambda n: n.cells.extend(copy.deepcopy(n.cells)), "more than 30"),
+    (lambda n: n.cells.append(nbformat.v4.new_markdown_cell("See [this](nowhere.ipynb).")), "leads nowhere"),
+    (without_recap, "'## Recap' is missing"),
+    (lambda n: shown(n).update(metadata={}), "without alt text"),
+    (lambda n: code(n).update(source="!ls\nprint(1)"), "shell or magic"),
+    (lambda n: n.metadata.pop("kernelspec"), "kernelspec"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS, ids=[message for _, message in FAULTS])
+def test_a_broken_rule_is_noticed(change, message):
+    assert message in broken(change)
+
+
+def test_a_helper_is_found_in_its_notebook():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def twice(x):\n    return 2 * x")])
+    assert helpers(notebook) == {"twice"}

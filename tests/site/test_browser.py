@@ -1,0 +1,287 @@
+"""The tools in a real browser: JupyterLab and Voila in headless Chromium.
+
+Without Chromium these tests are skipped on a person's machine and fail in CI.
+"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+# Kernel and test use different numbers of threads, which moves single pixels in half precision.
+CLOSE = 3e-4
+WAIT = 150_000  # milliseconds, for kernels on a slow machine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A copy of the notebooks, so that running them changes nothing here."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copy(ROOT / "notebooks" / "08_tune_the_threshold.ipynb", folder)
+    shutil.copytree(ROOT / "notebooks" / "app", folder / "app")
+    return folder
+
+
+def serve(folder: Path, *command: str):
+    """Start a server on a free port; yields its address."""
+    port = free_port()
+    environment = {**os.environ, "CARVANA_DATA": str(ROOT / "data" / "sample"), "JUPYTER_PLATFORM_DIRS": "1"}
+    log = folder / f"server-{port}.log"
+    with open(log, "w") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, f"--port={port}"], cwd=folder, env=environment, stdout=out, stderr=out
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(address, timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()[-2000:]
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
+    options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
+    yield from serve(folder, "jupyterlab", *options)
+
+
+@pytest.fixture(scope="module")
+def voila(folder):
+    yield from serve(folder, "voila", "app/threshold_tuner.ipynb", "--no-browser", "--Voila.ip=127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """The predictions that the notebook makes, made here."""
+    from carvana_lib.data import list_pairs
+    from carvana_lib.extras.thresholds import predict_dataset
+    from carvana_lib.prepare.cache import cached_dataset
+    from carvana_lib.run.weights import load_pretrained
+
+    model, config = load_pretrained("small")
+    pairs = list_pairs(ROOT / "data" / "sample", [1])
+    return predict_dataset(model, cached_dataset(pairs, config.size, progress=False))
+
+
+def open_notebook(browser, address: str, name: str):
+    """A page of JupyterLab with the notebook open and all its cells run."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{address}/lab/tree/{name}?reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=WAIT)
+    page.wait_for_function(
+        "() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel",
+        timeout=WAIT,
+    )
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    # JupyterLab draws only the cells in view: go to the last cell of code.
+    page.evaluate("""async () => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        const last = notebook.widgets.map(cell => cell.model.type).lastIndexOf("code");
+        await notebook.scrollToItem(last, "start");
+    }""")
+    return page
+
+
+def shown(page, name: str) -> float:
+    """The number below `name` in the tuner's table of scores."""
+    names, values = page.locator("table", has_text="boundary error").last.inner_text().splitlines()
+    return float(values.split("\t")[names.split("\t").index(name)].removesuffix(" px"))
+
+
+def wait_for_dice(page, expected: float) -> None:
+    for _ in range(100):
+        if abs(shown(page, "Dice") - expected) < CLOSE:
+            return
+        page.wait_for_timeout(100)
+    assert shown(page, "Dice") == pytest.approx(expected, abs=CLOSE)
+
+
+def dice_at(truth, threshold: float) -> float:
+    """Dice of the photo that the tuner opens with, from its mask and not from histograms."""
+    from carvana_lib.metrics import dice
+
+    index = int(np.argmin(dice(truth.histograms.counts(0.5), "none").numpy()))
+    mask, target = truth.mask(index, threshold), truth.dataset.native_mask(index)
+    return 2 * (mask & target).sum() / (mask.sum() + target.sum())
+
+
+def field(page):
+    """The number field beside the threshold's slider, found as a screen reader finds it: by its label."""
+    return page.get_by_label("Threshold", exact=True).first
+
+
+def use_keyboard(page, truth) -> None:
+    """Number field, slider, photo, view and button one after the other, with nothing but keys."""
+    field(page).focus()
+    page.keyboard.press("ArrowUp")
+    wait_for_dice(page, dice_at(truth, 0.51))
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.className").startswith("noUi-handle")
+    for _ in range(29):
+        page.keyboard.press("ArrowRight")
+    wait_for_dice(page, dice_at(truth, 0.8))
+    assert float(field(page).input_value()) == pytest.approx(0.8)
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.labels[0].textContent") == "Photo"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".widget-html-content:has-text('the outline of what')", timeout=20_000)
+
+
+def choose_photo_by_keyboard(page) -> None:
+    """Space opens the list (JupyterLab keeps bare arrows for itself); the Dice in its label must be the one shown."""
+    photo = page.get_by_label("Photo", exact=True).first
+    before = photo.input_value()
+    photo.focus()
+    for key in ("Space", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(300)
+    assert photo.input_value() != before
+    wait_for_dice(page, float(photo.locator("option:checked").inner_text().split()[-1]))
+
+
+def use_mouse(page, truth) -> None:
+    handle, track = page.locator(".noUi-handle").first, page.locator(".noUi-target").first.bounding_box()
+    middle = handle.bounding_box()
+    page.mouse.move(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + 0.2 * track["width"], middle["y"] + middle["height"] / 2, steps=20)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    threshold = float(field(page).input_value())
+    assert 0.1 < threshold < 0.3
+    wait_for_dice(page, dice_at(truth, threshold))
+
+
+def move_faster_than_the_kernel(page, truth) -> None:
+    """A hundred moves at once: only the first and the latest are drawn, and the latest is what is shown."""
+    page.evaluate("""() => {
+        window.pictures = 0;
+        new MutationObserver(changes => window.pictures += changes.length).observe(
+            document.querySelector("img.widget-image"), {attributes: true, attributeFilter: ["src"]});
+        const field = [...document.querySelectorAll("input[type=number]")].find(
+            input => input.labels[0]?.textContent === "Threshold");
+        for (let move = 1; move <= 100; move++) {
+            field.value = 0.3 + move / 200;
+            field.dispatchEvent(new Event("change", {bubbles: true}));
+        }
+    }""")
+    wait_for_dice(page, dice_at(truth, 0.8))
+    page.wait_for_timeout(500)
+    assert 1 <= page.evaluate("window.pictures") <= 4
+
+
+def use_tuner(page, truth) -> None:
+    """Move the slider by keyboard and by mouse, switch views, score the set; the numbers must follow."""
+    page.wait_for_selector("table:has-text('boundary error')", timeout=WAIT)
+    wait_for_dice(page, dice_at(truth, 0.5))
+    page.locator(".noUi-handle").first.scroll_into_view_if_needed()
+    use_keyboard(page, truth)
+    use_mouse(page, truth)
+    move_faster_than_the_kernel(page, truth)
+    picture = page.locator("img.widget-image").first
+    sources = {picture.get_attribute("src")}
+    for view, caption in (("errors", "car that is missed"), ("probability", "How probable"), ("overlay", "makes car")):
+        page.get_by_role("button", name=view, exact=True).first.click()
+        page.wait_for_selector(f".widget-html-content:has-text('{caption}')", timeout=20_000)
+        sources.add(picture.get_attribute("src"))
+    assert len(sources) == 4
+    page.get_by_role("button", name="Apply to the whole set").click()
+    page.wait_for_selector(f"text=All {len(truth.dataset)} photos at threshold", timeout=20_000)
+    choose_photo_by_keyboard(page)
+
+
+def clipped(page) -> list[str]:
+    """Texts of the tool that are cut off, and controls that stick out of the page."""
+    return page.evaluate("""() => {
+        const area = document.querySelector(".jp-Notebook-cell .jp-OutputArea:has(.noUi-handle)");
+        const edge = area.getBoundingClientRect().right + 1;
+        return [...area.querySelectorAll("button, label, input, select, img, td, th")].filter(part => part.offsetWidth
+            && (part.getBoundingClientRect().right > edge
+                || (part.tagName !== "INPUT" && part.scrollWidth > part.clientWidth + 1 && part.clientWidth)))
+            .map(part => part.tagName + " " + part.textContent);
+    }""")
+
+
+def contrast(page) -> float:
+    """Lightness of the captions against the page's, from 1 (the same) to 21 (black on white), as WCAG counts."""
+    return page.evaluate("""() => {
+        const light = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
+        const text = [...document.querySelectorAll(".widget-html-content td")].pop();
+        let behind = text;
+        while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+        const pair = [getComputedStyle(text).color, getComputedStyle(behind).backgroundColor].map(light);
+        return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    }""")
+
+
+def test_the_tuner_in_jupyterlab(browser, lab, truth):
+    page = open_notebook(browser, lab, "08_tune_the_threshold.ipynb")
+    use_tuner(page, truth)
+    for theme in ("Light", "Dark"):
+        page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {theme}"
+        )
+        page.wait_for_timeout(500)
+        assert contrast(page) > 7
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(500)
+        assert clipped(page) == []
+    page.close()
+
+
+def test_the_tuner_as_a_page_without_code(browser, voila, truth):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(voila, timeout=WAIT)
+    use_tuner(page, truth)
+    assert "load_pretrained" not in page.inner_text("body")
+    page.close()
+
+
+def test_your_own_photo_in_jupyterlab(browser, lab, tmp_path):
+    photo = next((ROOT / "data" / "sample" / "train").glob("*_05.jpg"))
+    (tmp_path / "notes.txt").write_text("no picture")
+    page = open_notebook(browser, lab, "app/photo_segmenter.ipynb")
+    for path, message in ((tmp_path / "notes.txt", "notes.txt is not an image"), (photo, "480 x 320 pixels")):
+        page.wait_for_selector("button:has-text('Choose a photo')", timeout=WAIT)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a photo").click()
+        chooser.value.set_files(str(path))
+        page.wait_for_selector(f"text={message}", timeout=WAIT)
+    page.get_by_role("button", name="Make the cut-out").click()
+    with page.expect_download(timeout=WAIT) as download:
+        page.get_by_text("Download").last.click()
+    picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert (picture.mode, picture.size) == ("RGBA", (480, 320))
+    share = (np.asarray(picture)[..., 3] > 0).mean()
+    assert 0.05 < share < 0.6
+    page.close()

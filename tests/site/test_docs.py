@@ -1,0 +1,148 @@
+"""The pages: links that lead somewhere, and what they say about the notebooks is so."""
+
+import json
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TEACH = ROOT / "docs" / "teach"
+NOTEBOOKS = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[01]*.ipynb"))}
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "notebooks").rglob("[01]*.ipynb")),
+]
+PAGES = [page for page in PAGES if not {"node_modules", "runs", ".ipynb_checkpoints"} & set(page.parts)]
+_LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)")
+
+
+@cache
+def prose(path: Path) -> str:
+    """A page's Markdown without blocks of code."""
+    if path.suffix == ".ipynb":
+        cells = nbformat.read(path, as_version=4).cells
+        return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", prose(path), flags=re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Of each heading, as GitHub makes them."""
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(path)]
+    return {*plain, *re.findall(r'id="([^"]+)"', prose(path))}
+
+
+def dead_links(path: Path) -> list[str]:
+    dead = []
+    for target, anchor in _LINK.findall(prose(path)):
+        goal = (path.parent / target).resolve() if target else path
+        if not goal.exists() or (anchor and goal.suffix in (".md", ".ipynb") and anchor not in anchors(goal)):
+            dead.append(f"{target}#{anchor}")
+    return dead
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_and_anchor_leads_somewhere(path):
+    assert dead_links(path) == []
+
+
+def test_a_dead_link_or_anchor_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A title\n\n[here](#a-title) [there](#other) [gone](gone.md) [in code](`x`)\n\n```\n[no](no)\n```\n"
+    )
+    assert dead_links(page)[:2] == ["#other", "gone.md#"]
+
+
+def test_the_readme_names_each_notebook_with_its_minutes_and_badges():
+    from tools.notebooks import badges
+
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "Kaggle](" in line]
+    assert len(rows) == len(NOTEBOOKS)
+    for row, path in zip(rows, NOTEBOOKS.values(), strict=True):
+        first = prose(path)
+        title = re.match(r"# \d\d · (.+)", first).group(1)
+        minutes = re.search(r"\*\*Time\*\* (\d+) minutes", first).group(1)
+        assert f"(notebooks/{path.name}) | {title} |" in row
+        assert f"| {minutes} |" in row
+        for address in re.findall(r"\((https://(?:colab|kaggle)[^)]+ipynb)\)", badges(path)):
+            assert f"({address})" in row, "renew the table: the address in pyproject.toml has changed"
+
+
+def test_the_picture_on_top_is_small_and_described():
+    first = re.search(r"!\[(.*?)\]\((.*?)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(first.group(1)) > 40
+    assert (ROOT / first.group(2)).stat().st_size < 300_000
+
+
+def test_the_quiz_asks_about_every_notebook_and_answers():
+    text = (TEACH / "quiz.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [part[:2] for part in parts] == list(NOTEBOOKS)
+    for part in parts:
+        path = NOTEBOOKS[part[:2]]
+        assert f"# {part.splitlines()[0]}" == prose(path).splitlines()[0]
+        assert f"(../../notebooks/{path.name})" in part
+        questions = len(re.findall(r"^\*\*\d\.\*\* ", part, flags=re.MULTILINE))
+        assert 3 <= questions <= 5
+        assert part.count("<details><summary>Answer</summary>\n\n") == part.count("\n\n</details>") == questions
+
+
+def test_sections_named_in_the_guide_exist():
+    """Rows that begin with, or cures that name, a notebook's number and sections in quotes."""
+    named = []
+    for line in (TEACH / "guide.md").read_text(encoding="utf-8").splitlines():
+        for number, sections in re.findall(r'(?<![\d:])(\d\d),? ((?:(?:and )?"[^"]+",? ?)+)', line):
+            named += [(number, section) for section in re.findall(r'"([^"]+)"', sections)]
+    assert len(named) > 40
+    wrong = [(n, s) for n, s in named if not any(heading.startswith(s) for heading in headings(NOTEBOOKS[n]))]
+    assert wrong == []
+
+
+def test_glossary_terms_are_in_order_and_in_their_notebooks():
+    page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+?) \| .+ \| (\[\d\d\].+) \|$", page, flags=re.MULTILINE)
+    terms = [term for term, _ in rows]
+    assert terms == sorted(terms, key=str.lower)
+    assert len(terms) > 30
+    for term, links in rows:
+        for number in re.findall(r"\[(\d\d)\]", links):
+            words = [word.strip().lower() for word in term.split(",")]
+            assert any(word in prose(NOTEBOOKS[number]).lower() for word in words), (term, number)
+
+
+def test_the_nbgrader_page_uses_what_the_exercises_are_tested_with():
+    page = (TEACH / "nbgrader.md").read_text(encoding="utf-8")
+    tested = re.findall(r'nbgrader\(course, "(\w+)"', (Path(__file__).parent / "test_exercises.py").read_text())
+    assert {"generate_assignment", "autograde"} <= set(tested)
+    for command in {*tested, "collect", "generate_feedback"}:
+        assert re.search(rf"^nbgrader {command} unet", page, flags=re.MULTILINE), command
+
+
+def test_the_hub_gives_each_learner_what_was_measured():
+    found = json.loads((ROOT / "benchmarks" / "results" / "classroom.json").read_text())
+    lessons = [row["peak_gb"] for name, row in found["notebooks"].items() if "/" not in name]
+    exercises = [row["peak_gb"] for name, row in found["notebooks"].items() if "/" in name]
+    assert len(lessons) == len(exercises) == len(NOTEBOOKS)
+    limit = int(re.search(r"limits\.memory (\d+)G", (TEACH / "jupyterhub.md").read_text()).group(1))
+    assert limit > max(lessons) + max(exercises) + found["server_gb"]
+
+
+def test_the_citation_is_complete_and_agrees_with_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        package = tomllib.load(file)["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert str(cited["version"]) == package["version"]
+    assert cited["license"] == package["license"]
+    assert cited["repository-code"] == package["urls"]["Repository"]

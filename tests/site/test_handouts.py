@@ -1,0 +1,130 @@
+"""Slides and handout: made from the notebooks and the net, readable without a network."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).parents[2]
+
+
+def notebook(*cells) -> nbformat.NotebookNode:
+    top = "# 01 · Title\n\nA promise.\n\n**You will learn**\n\n- an aim\n\n**You need** nothing."
+    return new_notebook(cells=[new_markdown_cell(top), *cells])
+
+
+def slides(deck) -> list[str]:
+    """Text of each slide; what belongs to it without text of its own counts as its outputs' kinds."""
+    found = []
+    for cell in deck.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        if kind == "slide":
+            found.append(cell.source)
+        elif kind is None:
+            found[-1] += f" <{', '.join(o.get('name', '') or next(iter(o.data)) for o in cell.outputs)}>"
+    return found
+
+
+def test_a_deck_shows_heading_question_answer_and_leaves_the_rest_to_the_notes():
+    from tools.site.slides import make_deck
+
+    printed = new_output("stream", name="stdout", text="42")
+    figure = new_output("display_data", {"image/png": "iVBORw0K", "text/plain": "x"}, metadata={})
+    long = " ".join(["word"] * 150)
+    deck = make_deck(
+        notebook(
+            new_markdown_cell("## Set-up\n\nRun this."),
+            new_code_cell(outputs=[printed]),
+            new_markdown_cell(f"## First\n\nSee [here](other.ipynb).\n\n{long}\n\n**Predict, then run.** What?"),
+            new_code_cell(outputs=[printed, figure]),
+            new_markdown_cell("So it is."),
+            new_code_cell(outputs=[printed]),
+            new_markdown_cell("## Exercises\n\nNone."),
+        )
+    )
+    assert slides(deck) == [
+        "# 01 · Title\n\nA promise.\n\n- an aim",
+        "## First\n\nSee here.\n\n**Predict, then run.** What?",
+        "### First <image/png>",
+        "### First <stdout>",
+    ]
+    notes = [cell.source for cell in deck.cells if cell.metadata.get("slideshow", {}).get("slide_type") == "notes"]
+    assert notes == [long, "So it is."]
+
+
+def test_a_deck_loads_nothing_from_elsewhere():
+    from tools.site.slides import make_deck, render
+
+    page = render(make_deck(nbformat.read(ROOT / "notebooks" / "01_a_mask_in_ten_minutes.ipynb", as_version=4)))
+    loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="([^"]{1,200})', page)
+    assert any("reveal.js" in address for address in loaded)
+    assert [address for address in loaded if not address.startswith(("scripts/", "data:"))] == []
+
+
+def need(program: str | None, name: str) -> str:
+    if program is None and os.environ.get("CI"):
+        pytest.fail(f"no {name} on this machine: .ci/run has to install it")
+    if program is None:
+        pytest.skip(f"no {name} on this machine: install it to check the slides in a browser")
+    return program
+
+
+def test_nothing_overflows_in_a_browser(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    from tools.site.slides import fetch_scripts, make_deck, render
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = need(next((path for name in names if (path := shutil.which(name))), None), "Chromium")
+    need(shutil.which("npm"), "npm")
+    fetch_scripts(ROOT / "build" / "npm", tmp_path / "scripts")
+    pages = []
+    for path in sorted((ROOT / "notebooks").glob("0[57]*.ipynb")):  # the most formulas, the widest tables
+        pages.append(tmp_path / f"{path.stem}.html")
+        pages[-1].write_text(render(make_deck(nbformat.read(path, as_version=4))), encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        tab, elsewhere = browser.new_page(viewport={"width": 1280, "height": 720}), []
+        tab.on("request", lambda request: request.url.startswith("http") and elsewhere.append(request.url))
+        tab.on("requestfailed", lambda request: elsewhere.append(request.url))
+        for page in pages:
+            tab.goto(page.as_uri())
+            tab.wait_for_function("window.Reveal && Reveal.isReady()")
+            tab.evaluate("() => MathJax.startup.promise")
+            assert tab.evaluate(_OVERFLOWING) == []
+        browser.close()
+    assert elsewhere == []
+
+
+_OVERFLOWING = """() => {
+    const found = [];
+    for (let index = 0; index < Reveal.getTotalSlides(); index++) {
+        Reveal.slide(index);
+        const parts = "h1, h2, h3, p, li, img, table, pre, mjx-container";
+        for (const part of Reveal.getCurrentSlide().querySelectorAll(parts)) {
+            const box = part.getBoundingClientRect();
+            const inside = box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+            if (box.width && !part.closest(".notes") && !inside) found.push(`${index}: ${part.tagName}`);
+        }
+    }
+    return found;
+}"""
+
+
+def test_the_handout_is_one_page_and_its_table_is_the_nets(tmp_path):
+    from carvana_lib.unet import UNet, count_parameters
+    from tools.site.handout import draw_handout, shape_table
+
+    net = UNet(base_channels=4, depth=2).eval()
+    rows = shape_table(net, torch.zeros(1, 3, 32, 48))
+    assert [row[0] for row in rows] == ["stem", "down 1", "down 2", "up 1", "up 0", "head"]
+    assert [row[2] for row in rows][2:4] == [(16, 8, 12), (8, 16, 24)]
+    assert rows[-1][2] == (1, 32, 48)
+    assert sum(row[3] for row in rows) == count_parameters(net)
+    draw_handout().savefig(tmp_path / "handout.pdf")
+    assert len(re.findall(rb"/Type /Page\b", (tmp_path / "handout.pdf").read_bytes())) == 1
