@@ -16,7 +16,7 @@ _NAMES = {
     # Data: files become arrays, cars are split into folds.
     "data": "CarvanaDataset Pair TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD car_fold find_data list_pairs",
     "images": "read_mask read_photo resize",
-    "prepare.cache": "cached_dataset open_datasets",
+    "prepare.cache": "cached_dataset",
     "transforms": "Augment normalise",
     # The net and its weights.
     "unet": "DoubleConv UNet count_parameters valid_output_side",
@@ -26,7 +26,7 @@ _NAMES = {
     "config": "PRESETS TrainConfig preset",
     "losses": "LOSSES bce_dice_loss bce_loss boundary_loss dice_loss",
     "training": "Trainer average_weights make_optimizer make_schedule",
-    "run.fit": "epoch_order fit",
+    "run.fit": "epoch_order fit open_datasets",
     "run.folder": "remove_run",
     "base.devices": "best_device make_accelerator",
     # Prediction and scores.

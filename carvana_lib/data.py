@@ -12,19 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .base.data_folder import (
-    _NAME,
-    HOW_TO_GET_DATA,
-    KAGGLE_INPUT,
-    MASK_NAME,
-    MASK_SUFFIXES,
-    PHOTO_SUFFIXES,
-    _why_none,
-    file_names,
-    mask_folder,
-    photo_folder,
-    several,
-)
+from .base.data_folder import HOW_TO_GET_DATA, KAGGLE_INPUT, MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, _NAME, _why_none, file_names, mask_folder, photo_folder, several
 from .base.errors import CarvanaError
 from .base.image_files import displayed_size, open_image
 from .images import read_mask, read_photo

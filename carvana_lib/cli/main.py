@@ -18,6 +18,7 @@ from .commands import COMMANDS
 from .options import build_parser
 from .report import printable
 
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = build_parser()

@@ -19,8 +19,7 @@ from tqdm.auto import tqdm
 from ..base.data_folder import several
 from ..base.errors import CarvanaError
 from ..base.files import in_use, is_abandoned
-from ..config import TrainConfig
-from ..data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, list_pairs, read_pair
+from ..data import CarvanaDataset, Pair, read_pair
 
 FORMAT = 2
 _BUILDING = ".building-"
@@ -42,17 +41,6 @@ def cache_folder() -> Path:
         ) from None
 
 
-def open_datasets(
-    config: TrainConfig, root: str | Path, progress: bool = True
-) -> tuple[CarvanaDataset, CarvanaDataset]:
-    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
-    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
-    if config.train_cars:
-        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
-        train = [pair for pair in train if pair.car in cars]
-    return cached_dataset(train, config.size, progress=progress), cached_dataset(
-        validation, config.size, progress=progress
-    )
 
 
 def cached_dataset(

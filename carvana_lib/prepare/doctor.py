@@ -10,15 +10,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..base.data_folder import (
-    MASK_NAME,
-    MASK_SUFFIXES,
-    PHOTO_FOLDERS,
-    PHOTO_SUFFIXES,
-    file_names,
-    mask_folder,
-    photo_folder,
-)
+from ..base.data_folder import MASK_NAME, MASK_SUFFIXES, PHOTO_FOLDERS, PHOTO_SUFFIXES, file_names, mask_folder, photo_folder
 from ..data import Pair, scan
 from .inspection import Look, look_at
 

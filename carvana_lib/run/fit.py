@@ -13,11 +13,11 @@ from tqdm.auto import tqdm
 from ..base.devices import make_accelerator
 from ..base.files import write_atomically
 from ..config import TrainConfig
-from ..data import CarvanaDataset
-from ..prepare.cache import open_datasets
+from ..data import CarvanaDataset, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from ..prepare.cache import cached_dataset
 from .alarms import check_epoch, check_masks, check_settings, check_weights, failures_in_words, net_in_words
 from .folder import CONFIG, hold_run, prepare_run
-from .history import METRICS, History, epoch_line, write_metrics
+from .history import History, METRICS, epoch_line, write_metrics
 from .state import Run, epoch_order, sum_of_names
 from .stopping import RESUME, stop_on_signal
 
@@ -132,3 +132,16 @@ def train_epoch(
                 run.save(out)
                 saved = time.perf_counter()
     return {"seconds": run.seconds, "images_per_second": run.step * run.batch_size / run.seconds}
+
+
+def open_datasets(
+    config: TrainConfig, root: str | Path, progress: bool = True
+) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
+    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    return cached_dataset(train, config.size, progress=progress), cached_dataset(
+        validation, config.size, progress=progress
+    )

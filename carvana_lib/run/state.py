@@ -19,10 +19,10 @@ from ..evaluation import Evaluation, evaluate
 from ..losses import LOSSES
 from ..metrics import accuracy, dice, iou
 from ..training import average_weights, make_optimizer, make_schedule
-from ..transforms import DRAWS, Augment, normalise
+from ..transforms import Augment, DRAWS, normalise
 from .alarms import check_losses, check_weights
 from .checkpoint import save_checkpoint
-from .history import METRICS, History, write_curves, write_metrics
+from .history import History, METRICS, write_curves, write_metrics
 from .weights import BEST_WEIGHTS, best_dice, save_weights, start_weights
 
 if typing.TYPE_CHECKING:

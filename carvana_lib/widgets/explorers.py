@@ -13,7 +13,7 @@ from ..images import read_mask, read_photo
 from ..pictures.overlays import cividis, overlay
 from ..prediction import as_batch, predict_logits
 from ..transforms import Augment
-from .tool import LABEL, ROW, WIDE, Tool, encode, picture_widget, shrink, with_number
+from .tool import LABEL, ROW, Tool, WIDE, encode, picture_widget, shrink, with_number
 
 
 class Turntable(Tool):

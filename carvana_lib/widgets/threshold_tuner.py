@@ -19,7 +19,7 @@ from ..extras.thresholds import BINS, Histograms, Predictions, threshold_index
 from ..images import read_photo
 from ..metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, overlay
-from .tool import LABEL, ROW, WIDE, Tool, encode, pick, picture_widget, shrink, with_number
+from .tool import LABEL, ROW, Tool, WIDE, encode, pick, picture_widget, shrink, with_number
 
 VIEWS = {
     "overlay": "Blue: what the threshold makes car. Orange: its outline.",

@@ -13,6 +13,7 @@ from carvana_lib.cli.report import table, write_json
 from carvana_lib.data import CarvanaDataset, list_pairs
 from carvana_lib.evaluation import Evaluation, baselines, evaluate
 from carvana_lib.images import read_photo
+from carvana_lib.pictures import figures, overlays
 from carvana_lib.prediction import predict_array, predict_logits
 from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.weights import load_model
@@ -219,13 +220,13 @@ def test_the_extremes_shown_are_those_scored(model_and_data, monkeypatch):
         asked.append(tta)
         return predict_array(model, photo, size, tta)
 
-    monkeypatch.setattr(plotting, "predict_array", predict)
-    figure = plotting.plot_extremes(model, dataset, result, count=1, tta=True)
+    monkeypatch.setattr(figures, "predict_array", predict)
+    figure = figures.plot_extremes(model, dataset, result, count=1, tta=True)
     best, worst = np.argmax(result.dice), np.argmin(result.dice)
     for axis, row in zip(figure.axes[:2], (best, worst), strict=True):
         assert axis.get_title().endswith(result.names[row])
         photo = read_photo(dataset.pairs[[9, 4, 7][row]].photo)
         mask = predict_array(model, photo, dataset.size, True) > 0.5
-        assert (axis.images[0].get_array() == plotting.overlay(photo, mask)).all()
+        assert (axis.images[0].get_array() == overlays.overlay(photo, mask)).all()
     plt.close(figure)
     assert asked == [True, True]

@@ -129,7 +129,7 @@ def test_weights_carry_their_config_and_load_only_into_it(tmp_path):
 
 
 def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
-    from carvana_lib import checkpoint
+    from carvana_lib.run import checkpoint
 
     path = tmp_path / "w.txt"
     path.write_text("old")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from helpers import write_pair
 
-from carvana_lib.prepare import cache
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.data import CarvanaDataset, list_pairs
+from carvana_lib.prepare import cache
 from carvana_lib.prepare.cache import cached_dataset, load_arrays
 
 SIZE = (48, 32)

@@ -16,11 +16,11 @@ import pytest
 from helpers import write_pair
 from kaggle_server import SIGNATURE, TOKEN, FakeKaggle
 
-from carvana_lib import download as download_module
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.base.files import in_use
 from carvana_lib.cli.main import main
 from carvana_lib.data import find_data, list_pairs
+from carvana_lib.prepare import download as download_module
 from carvana_lib.prepare.download import download
 from carvana_lib.prepare.kaggle_token import kaggle_token
 from carvana_lib.prepare.unpack import unpack

@@ -17,9 +17,8 @@ from carvana_lib.config import TrainConfig
 from carvana_lib.data import list_pairs
 from carvana_lib.evaluation import baselines
 from carvana_lib.losses import LOSSES
-from carvana_lib.prepare.cache import open_datasets
 from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
-from carvana_lib.run.fit import fit
+from carvana_lib.run.fit import fit, open_datasets
 from carvana_lib.run.state import Run, epoch_order
 from carvana_lib.run.stopping import stop_on_signal
 from carvana_lib.run.weights import load_model
@@ -69,7 +68,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(carvana, tmp_
 CHILD = """
 import os, signal, sys
 from helpers import tiny
-from carvana_lib import training
+from carvana_lib.run import fit as training
 from carvana_lib.run.state import Run
 from carvana_lib.run.fit import fit
 

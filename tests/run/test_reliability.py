@@ -17,7 +17,6 @@ from helpers import assert_same, cut, read_metrics, tiny, weights
 
 from benchmarks.reliability import kills
 from carvana_lib.base import files
-from carvana_lib.prepare import cache
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
 from carvana_lib.base.files import in_use, temporary_file, write_atomically
 from carvana_lib.cli.main import main
@@ -27,6 +26,7 @@ from carvana_lib.data import list_pairs
 from carvana_lib.evaluation import Evaluation
 from carvana_lib.extras.submission import write_submission
 from carvana_lib.pictures.figures import save_figure
+from carvana_lib.prepare import cache
 from carvana_lib.prepare.cache import cache_folder, load_arrays
 from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
 from carvana_lib.run.fit import fit

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tools import results
 
 FOUND = results.read_results(results.RESULTS)
