@@ -11,17 +11,18 @@ from .base.errors import CarvanaError
 from .base.image_files import _car_and_colours, _png_bits, _words, open_image, orientation
 
 
-def read_photo(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: bytes | None = None) -> np.ndarray:
     """Photo as uint8 RGB (height, width, 3), turned as its EXIF says.
 
     Args:
         path: JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or PPM, in any colour mode.
         size: (width, height) to average down to; None keeps the photo's own.
+        content: the file's bytes, if they were read already; `path` then only names the photo in messages.
 
     Raises:
         CarvanaError: not an image, truncated, too big to be a photo, or of 32-bit greys.
     """
-    with open_image(path) as image:
+    with open_image(path, content) as image:
         deep = image.mode == "F" or (image.mode == "I" and image.format != "PPM")
         if deep:
             raise CarvanaError(f"{path} has 32-bit greys, and no rule says which is white: save it as 8-bit PNG")
