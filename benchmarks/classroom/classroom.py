@@ -1,8 +1,8 @@
 """What a learner's notebooks need: seconds, processor time and memory of each, run one after the other.
 
-    python benchmarks/classroom.py            # all notebooks and exercises, about as long as `make run`
-    python benchmarks/classroom.py 04 08      # only these, the other rows stay as they are
-    python benchmarks/classroom.py --tables   # measure nothing, renew the tables in docs/teach
+    python -m benchmarks.classroom.classroom            # all notebooks and exercises, about as long as `make run`
+    python -m benchmarks.classroom.classroom 04 08      # only these, the other rows stay as they are
+    python -m benchmarks.classroom.classroom --tables   # measure nothing, renew the tables in docs/teach
 
 Writes benchmarks/results/classroom.json, a row a notebook, and one for JupyterLab's own server; then the
 tables of docs/teach/guide.md and docs/teach/jupyterhub.md. Memory is the resident size of the kernel and
@@ -12,7 +12,6 @@ committed notebooks are not changed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -27,12 +26,10 @@ from pathlib import Path
 import nbformat
 import psutil
 from nbclient import NotebookClient
-from speed import machine
 
-from carvana_lib.cli.report import write_json
+from ..common import RESULTS, ROOT, SAMPLE, command_line, write
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "classroom.json"
+JSON = RESULTS / "classroom.json"
 PORT = 8897
 
 
@@ -67,18 +64,18 @@ class Watch:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("numbers", nargs="*", help="notebooks by number, as in 04; default: all, and the server")
     parser.add_argument("--tables", action="store_true", help="only write the tables")
     options = parser.parse_args()
     if not options.tables:
         run(options.numbers)
-    write_tables(json.loads(RESULTS.read_text()))
+    write_tables(json.loads(JSON.read_text()))
 
 
 def run(numbers: list[str]) -> None:
-    os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    os.environ["CARVANA_DATA"] = str(SAMPLE)
+    found = json.loads(JSON.read_text()) if JSON.exists() else {}
     rows = found.get("notebooks", {})
     folders = ROOT / "notebooks", ROOT / "notebooks" / "exercises"
     for path in [path for folder in folders for path in sorted(folder.glob("[01]*.ipynb"))]:
@@ -88,7 +85,7 @@ def run(numbers: list[str]) -> None:
         rows[name] = measure(path)
         print(f"{name:40}", *(f"{key} {value:<8}" for key, value in rows[name].items()), flush=True)
     server = found.get("server_gb") if numbers else measure_server()
-    write_json(RESULTS, {"machine": machine(), "server_gb": server, "notebooks": rows})
+    write(JSON, {"server_gb": server, "notebooks": rows})
 
 
 def measure(path: Path) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """A newcomer's path: minutes from `git clone` to the first mask, to a trained net, and to the end of notebook 08.
 
-    python tools/newcomer.py [--repository ADDRESS] [--json benchmarks/results/newcomer.json]
+    python -m benchmarks.classroom.newcomer [--repository ADDRESS] [--json FILE]
 
 Clones into an empty folder and runs the README's first command there, `make run`, with nothing installed and nothing
 in uv's cache. The minutes are the machine's alone: reading comes on top.
@@ -8,7 +8,6 @@ in uv's cache. The minutes are the machine's alone: reading comes on top.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import signal
@@ -18,28 +17,22 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from ..common import ROOT, command_line, write
+
 STATIONS = {"01": "first mask", "06": "trained net", "08": "end of notebook 08"}
 _DONE = re.compile(r"\[\d+/\d+\] (\d\d)_\S+ \d+ s")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "newcomer.json")
     parser.add_argument("--repository", default=str(ROOT), help="what to clone; default: this checkout's last commit")
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "newcomer.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         minutes = follow(options.repository, Path(folder))
     if "end of notebook 08" not in minutes:
         print("the path ended early; nothing is written", file=sys.stderr)
         return 1
-
-    from speed import machine
-
-    from carvana_lib.cli.report import write_json
-
-    write_json(options.json, {"machine": machine(), "minutes": minutes})
+    write(options.json, {"minutes": minutes})
     return 0
 
 

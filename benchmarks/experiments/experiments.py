@@ -1,6 +1,6 @@
 """The experiments of docs/results.md: one question each, the same budget for every arm, two seeds.
 
-    python benchmarks/experiments.py --data ROOT [--only NAME ...] [--seeds 0 1]
+    python -m benchmarks.experiments.experiments --data ROOT [--only NAME ...] [--seeds 0 1]
 
 Small nets and short runs, so that all of it takes an hour on two cores. Every training that is finished is kept in
 build/experiments: a second call goes on where the first was stopped. Writes docs/results/experiments/NAME.json.
@@ -8,7 +8,6 @@ build/experiments: a second call goes on where the first was stopped. Writes doc
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import time
@@ -18,25 +17,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from speed import machine
 from torch import nn
 
-from carvana_lib.prepare.cache import cached_dataset
-from carvana_lib.run.weights import load_pretrained
-from carvana_lib.config import TrainConfig
-from carvana_lib.data import CarvanaDataset, Pair, TRAINING_FOLDS, VALIDATION_FOLD, find_data, list_pairs
 from carvana_lib.base.devices import make_accelerator
 from carvana_lib.cli.report import write_json
+from carvana_lib.config import TrainConfig
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs
 from carvana_lib.evaluation import Evaluation, evaluate, score
+from carvana_lib.extras.thresholds import Histograms, histogram
 from carvana_lib.losses import LOSSES
 from carvana_lib.metrics import accuracy, dice
 from carvana_lib.prediction import predict_logits, upsample
+from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.state import Run, epoch_order
-from carvana_lib.extras.thresholds import Histograms, histogram
+from carvana_lib.run.weights import load_pretrained
 from carvana_lib.unet import UNet
 
-RESULTS = Path("docs/results/experiments")
-KEPT = Path("build/experiments")
+from ..common import ROOT, command_line, write
+
+RESULTS = ROOT / "docs" / "results" / "experiments"
+KEPT = ROOT / "build" / "experiments"
 SIZES = ((120, 80), (240, 160), (480, 320))
 CEILING_SIZES = ((120, 80), (240, 160), (240, 240), (480, 320), (959, 640))
 
@@ -72,7 +72,7 @@ QUESTIONS = ("split", *ARMS, "thresholds", "ceilings")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="+", default=QUESTIONS, choices=QUESTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
@@ -91,8 +91,7 @@ def main() -> None:
         else:
             steps = min(options.steps, SHORTER.get(name, STEPS))
             result = compare(ARMS[name], train, test, options.seeds, steps)
-        write_json(options.out / f"{name}.json", {**result, "machine": machine()})
-        print(f"{name}: written to {options.out / name}.json", flush=True)
+        write(options.out / f"{name}.json", result)
 
 
 def compare(

@@ -1,6 +1,6 @@
 """The rows of docs/results.md that need a training of their own: three seeds, and the source project's protocol.
 
-    python benchmarks/protocols.py --data ROOT [--only seeds published]
+    python -m benchmarks.experiments.protocols --data ROOT [--only seeds published]
 
 `seeds` trains the preset `coarse` with three seeds. `published` trains the preset of that name and scores it as the
 source project did (Dice pooled over batches of 32, at 240x240) and as we do. Without a GPU give it a smaller net and
@@ -10,32 +10,31 @@ was stopped. Writes docs/results/seeds.json and docs/results/published.json.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from speed import machine
 
-from carvana_lib.prepare.cache import cached_dataset
-from carvana_lib.run.weights import load_model
 from carvana_lib.config import TrainConfig, preset
-from carvana_lib.data import CarvanaDataset, VALIDATION_FOLD, find_data, list_pairs
-from carvana_lib.cli.report import write_json
+from carvana_lib.data import VALIDATION_FOLD, CarvanaDataset, find_data, list_pairs
 from carvana_lib.evaluation import Evaluation, evaluate
 from carvana_lib.metrics import accuracy, bootstrap_interval, confusion, dice
 from carvana_lib.prediction import predict_logits
+from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.fit import fit
+from carvana_lib.run.weights import load_model
 from carvana_lib.unet import UNet, count_parameters
 
-RESULTS = Path("docs/results")
-RUNS = Path("build/protocols")
+from ..common import ROOT, command_line, write
+
+RESULTS = ROOT / "docs" / "results"
+RUNS = ROOT / "build" / "protocols"
 SEEDS = (0, 1, 2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="+", default=["seeds", "published"], choices=["seeds", "published"])
     parser.add_argument("--seed-epochs", type=int, default=4, help="of each of the three runs")
@@ -45,10 +44,10 @@ def main() -> None:
     options = parser.parse_args()
     root = find_data(options.data)
     if "seeds" in options.only:
-        write_json(options.out / "seeds.json", {**seeds(root, options.seed_epochs), "machine": machine()})
+        write(options.out / "seeds.json", seeds(root, options.seed_epochs))
     if "published" in options.only:
         config = preset("published", base_channels=options.base_channels, epochs=options.epochs)
-        write_json(options.out / "published.json", {**published(root, config), "machine": machine()})
+        write(options.out / "published.json", published(root, config))
 
 
 def run(root: Path, config: TrainConfig, name: str) -> tuple[UNet, CarvanaDataset, float]:

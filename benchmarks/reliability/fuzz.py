@@ -1,6 +1,6 @@
 """Damage files at random and read them: refused in words, read right, or is something wrong?
 
-    python benchmarks/fuzz.py [--count 5000] [--seed 0] [--json FILE]
+    python -m benchmarks.reliability.fuzz [--count 5000] [--seed 0] [--json FILE]
 
 A failure is an exception other than CarvanaError, more than 2 seconds of processor time for one file,
 more than 1 GB of memory for the whole process, PyTorch included, or, where the format has check sums, a
@@ -12,11 +12,9 @@ for files that were cut short.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
-import resource
 import shutil
 import sys
 import tempfile
@@ -33,18 +31,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from carvana_lib.prepare.unpack import unpack
-from carvana_lib.run.weights import load_model, save_weights
+from carvana_lib.base.errors import CarvanaError
 from carvana_lib.config import TrainConfig, preset
 from carvana_lib.data import Pair, list_pairs, read_pair
-from carvana_lib.base.errors import CarvanaError
-from carvana_lib.images import read_mask
-from carvana_lib.run.folder import prepare_run
 from carvana_lib.extras.submission import read_submission, rle_decode, rle_encode
+from carvana_lib.images import read_mask
+from carvana_lib.prepare.unpack import unpack
 from carvana_lib.run.fit import fit
+from carvana_lib.run.folder import prepare_run
+from carvana_lib.run.weights import load_model, save_weights
+
+from ..common import SAMPLE, command_line, peak_gb, write
 
 SECONDS, GIGABYTES = 2.0, 1.0
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
 HEIGHT, WIDTH = 40, 60
 
 
@@ -259,10 +258,9 @@ def _run(scratch: Path) -> tuple[TrainConfig, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "fuzz.json")
     parser.add_argument("--count", type=int, default=5000, help="files in all (default: 5000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/fuzz.json"))
     options = parser.parse_args()
     results: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -270,13 +268,11 @@ def main() -> None:
         for name, kind in every.items():
             results[name] = fuzz(kind, -(-options.count // len(every)), options.seed, Path(scratch))
             print(name, json.dumps({**results[name], "failures": results[name]["failures"][:3]}), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "linux" else 1e9)
+    peak = peak_gb()
     failed = [name for name, result in results.items() if result["failures"]]
     files = sum(result["files"] for result in results.values())
-    options.json.write_text(
-        json.dumps({"files": files, "seed": options.seed, "peak_gb": peak, **results}, indent=2) + "\n"
-    )
-    print(f"{files} files, peak memory {peak:.2f} GB; failed: {', '.join(failed) or 'none'}. Written to {options.json}")
+    write(options.json, {"files": files, "seed": options.seed, "peak_gb": peak, **results})
+    print(f"{files} files, peak memory {peak:.2f} GB; failed: {', '.join(failed) or 'none'}.")
     sys.exit(1 if failed or peak > GIGABYTES else 0)
 
 

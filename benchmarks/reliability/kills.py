@@ -1,6 +1,6 @@
 """Kill training at random moments, resume it, compare it with the training that was left alone.
 
-    python benchmarks/kills.py [--count 30] [--seed 0] [--json FILE]
+    python -m benchmarks.reliability.kills [--count 30] [--seed 0] [--json FILE]
 
 A third of the kills come at any moment, a third while a checkpoint is being written, a third between
 the two renames that put it in place. To hit those, the training that will be killed (never the one
@@ -9,7 +9,6 @@ that resumes) writes its checkpoints slowly. Each kill is a SIGKILL from another
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import multiprocessing
@@ -24,15 +23,15 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from speed import machine
 
-from carvana_lib import files
-from carvana_lib.run.checkpoint import LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, load_checkpoint
-from carvana_lib.run.weights import BEST_WEIGHTS
-from carvana_lib.config import TrainConfig
-from carvana_lib.cli.report import write_json
+from carvana_lib.base import files
 from carvana_lib.base.files import temporary_file
+from carvana_lib.config import TrainConfig
+from carvana_lib.run.checkpoint import LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, load_checkpoint
 from carvana_lib.run.fit import fit
+from carvana_lib.run.weights import BEST_WEIGHTS
+
+from ..common import SAMPLE, command_line, write
 
 KINDS = ("any moment", "while writing", "between renames")
 CONFIG = TrainConfig(
@@ -153,11 +152,10 @@ def state(out: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/sample"))
+    parser = command_line(__doc__, "kills.json")
+    parser.add_argument("--data", type=Path, default=SAMPLE)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/kills.json"))
     options = parser.parse_args()
     rng = random.Random(options.seed)
     kills = []
@@ -178,7 +176,7 @@ def main() -> None:
     in_write = sum(kill["half_written"] or kill["between_renames"] for kill in kills)
     summary = {"kills": len(kills), **counts, "inside_a_checkpoint_write": in_write, "steps": steps}
     print(json.dumps(summary))
-    write_json(options.json, {"machine": machine(), **summary, "each": kills})
+    write(options.json, {**summary, "each": kills})
     if counts["equal"] < len(kills):
         raise SystemExit("a resumed training ended with other weights")
 

@@ -1,6 +1,6 @@
 """Fifty thousand names scanned and split, and the doctor's look at five thousand full-size pairs.
 
-    python benchmarks/load.py [--names 50000] [--pairs 5000] [--json FILE]
+    python -m benchmarks.reliability.load [--names 50000] [--pairs 5000] [--json FILE]
 
 The names belong to empty files, since scanning opens none. The pairs are rendered photos enlarged to
 Carvana's 1918x1280, sixteen pictures under many names, each with its number drawn in (a gigabyte of disk).
@@ -8,7 +8,6 @@ Carvana's 1918x1280, sixteen pictures under many names, each with its number dra
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import tempfile
@@ -18,23 +17,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
-from speed import machine
 
 from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
 from carvana_lib.prepare.doctor import check_data
-from carvana_lib.cli.report import write_json
 
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+from ..common import SAMPLE, command_line, write
+
 SIZE = (1918, 1280)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "load.json")
     parser.add_argument("--names", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=5_000)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/load.json"))
     options = parser.parse_args()
-    results: dict[str, object] = {"machine": machine()}
+    results: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "names"
         write_all(root, options.names, lambda number: (b"", b""))
@@ -45,8 +42,7 @@ def main() -> None:
         write_all(root, options.pairs, lambda number: numbered(pictures[number % 16], number))
         results["doctor"] = {"pairs": options.pairs, **timed(lambda: check_data(root, progress=False)[1])}
         print(json.dumps(results["doctor"]), flush=True)
-    write_json(options.json, results)
-    print(f"Written to {options.json}")
+    write(options.json, results)
 
 
 def split(root: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Break the library on purpose, one small change at a time, and see whether a test notices.
 
-    python tools/mutants.py [--per-module 40] [--seed 0]
+    python -m benchmarks.reliability.mutants [--per-module 40] [--seed 0]
 
 For each module below, changes are drawn from all that are possible (a comparison turned, plus for minus, a constant one
 off, a condition negated, a raise left out, ...). The module's tests run on each in a child process. A mutant is killed
@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TESTS = {
     "metrics": ["test_metrics.py"],
     "losses": ["test_losses.py"],

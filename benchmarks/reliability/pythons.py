@@ -1,6 +1,6 @@
 """Run the README's test command under several Python versions, one after the other, each in a fresh clone.
 
-    python tools/pythons.py [--versions 3.11 3.12 3.13] [--json FILE]
+    python -m benchmarks.reliability.pythons [--versions 3.11 3.12 3.13] [--json FILE]
 
 What is tested is what is committed: tests, style checks and notebooks, in an environment of its own (several
 GB while it is there, in a temporary folder). uv finds the Python versions on the PATH, or fetches them.
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 UV = [sys.executable, "-m", "uv"]
 
 

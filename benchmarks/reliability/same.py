@@ -1,6 +1,6 @@
 """Whether scores depend on threads, batch size, processes or precision, and weights on anything but the seed.
 
-    python benchmarks/same.py [--data ROOT] [--json FILE]
+    python -m benchmarks.reliability.same [--data ROOT] [--json FILE]
 
 Every third validation photo at 240x160 pixels, scored at its own size with the weights that come along; each
 way is compared with one thread, one process and batches of 4.
@@ -8,7 +8,6 @@ way is compared with one thread, one process and batches of 4.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import tempfile
@@ -17,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kills import CONFIG
-from speed import SIZE, machine
 
+from carvana_lib.base.devices import pick_precision
+from carvana_lib.data import list_pairs
+from carvana_lib.evaluation import Evaluation, evaluate
 from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.checkpoint import load_checkpoint
-from carvana_lib.run.weights import load_pretrained
-from carvana_lib.data import list_pairs
-from carvana_lib.base.devices import pick_precision
-from carvana_lib.cli.report import write_json
-from carvana_lib.evaluation import Evaluation, evaluate
 from carvana_lib.run.fit import fit
+from carvana_lib.run.weights import load_pretrained
+
+from ..common import SAMPLE, SIZE, command_line, write
+from .kills import CONFIG
 
 THREADS, BATCHES, PROCESSES = (1, 2, 3, 4), (1, 2, 3, 5, 8, 16), (1, 2, 3)
 EVERY = 3  # photos of the validation cars that are scored: every third
@@ -73,9 +72,8 @@ def same_weights(data: Path) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data/sample"))
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/same.json"))
+    parser = command_line(__doc__, "same.json")
+    parser.add_argument("--data", type=Path, default=SAMPLE)
     options = parser.parse_args()
     torch.set_num_threads(1)
     ways = [(1, threads, batch) for threads in THREADS for batch in BATCHES]
@@ -92,8 +90,7 @@ def main() -> None:
             print(precision, json.dumps(results[precision]), flush=True)
     results["same_seed_same_weights"] = same_weights(options.data)
     photos = len(reference.names)
-    write_json(options.json, {"machine": machine(), "photos": photos, "ways": len(ways), "size": SIZE, **results})
-    print(f"Written to {options.json}")
+    write(options.json, {"photos": photos, "ways": len(ways), "size": SIZE, **results})
 
 
 if __name__ == "__main__":

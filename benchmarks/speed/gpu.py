@@ -1,7 +1,7 @@
 """On a GPU: photos a second, how near that is to what the chip could do, and time to Dice 0.991.
 
-    python benchmarks/pack.py --data ROOT --out build/carvana_pack.npz   # where the data are
-    python benchmarks/gpu.py --pack build/carvana_pack.npz               # where the GPU is
+    python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz   # where the data are
+    python -m benchmarks.speed.gpu --pack build/carvana_pack.npz               # where the GPU is
 
 Without --pack only speed is measured, on random pictures. Every part writes its own JSON as soon as
 it is done. `--smoke` runs all of it at a tiny size, on a CPU too, to see that it works.
@@ -16,26 +16,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pack import PackedDataset
-from speed import machine
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from usual import usual_step
 
-from carvana_lib.config import TrainConfig
-from carvana_lib.data import CarvanaDataset, Pair
 from carvana_lib.base.devices import best_device, make_accelerator
 from carvana_lib.cli.report import write_json
+from carvana_lib.config import TrainConfig
+from carvana_lib.data import CarvanaDataset, Pair
 from carvana_lib.metrics import dice
 from carvana_lib.run.state import Run, epoch_order
+
+from ..common import RESULTS, command_line, machine
+from .pack import PackedDataset
+from .usual import usual_step
 
 GOAL = 0.991
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--pack", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--compile", action="store_true", help="torch.compile the net; its time counts")
     parser.add_argument("--cuda-graphs", action="store_true", help="with --compile, replay steps as CUDA graphs")
     parser.add_argument("--epochs", type=int, default=14, help="of the run to Dice 0.991")

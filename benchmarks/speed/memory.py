@@ -1,6 +1,6 @@
 """Peak memory of training our way and the usual way and of scoring, growth with photos, opening times.
 
-    python benchmarks/memory.py [--ways open score ours usual] [--json FILE]
+    python -m benchmarks.speed.memory [--ways open score ours usual] [--json FILE]
 
 Each figure comes from a process of its own, on photos made up for the purpose: 1918x1280 noise is
 not needed, since memory depends on the size the net sees. Ways that are left out keep their last figures.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from speed import SIZE, machine
 
-from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.data import list_pairs
-from carvana_lib.cli.report import write_json
+from carvana_lib.prepare.cache import cached_dataset
+
+from ..common import ROOT, SIZE, command_line, peak_gb, write
 
 COUNTS = (500, 1000, 2000)
 WAYS = ("open", "score", "ours", "usual")
@@ -31,8 +30,7 @@ MANY = 5000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/memory.json"))
+    parser = command_line(__doc__, "memory.json")
     parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--child", nargs=3, metavar=("WAY", "DATA", "CACHE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -40,7 +38,7 @@ def main() -> None:
         print(json.dumps(child(*options.child)))
         return
     results = json.loads(options.json.read_text()) if options.json.exists() else {}
-    results |= {"machine": machine(), "size": SIZE}
+    results |= {"size": SIZE}
     if "open" in options.ways:
         modules = {name: import_seconds(name) for name in ("carvana_lib", "carvana_lib.training")}
         print("seconds to import after torch:", json.dumps(modules), flush=True)
@@ -53,8 +51,7 @@ def main() -> None:
             ways = [way for way in options.ways if count < MANY or way in ("open", "score")]
             results[str(count)] = results.get(str(count), {}) | {way: run_child(way, data, cache) for way in ways}
             print(count, "photos:", json.dumps(results[str(count)]), flush=True)
-    write_json(options.json, results)
-    print(f"Written to {options.json}")
+    write(options.json, results)
 
 
 def child(way: str, data: str, cache: str) -> dict[str, float]:
@@ -66,11 +63,12 @@ def child(way: str, data: str, cache: str) -> dict[str, float]:
         cached_dataset(pairs, SIZE, Path(cache))
         return {"seconds_to_list": listed - began, "seconds_to_open": time.perf_counter() - listed}
     import torch
-    from speed import steppers
-    from usual import usual_loader, usual_step
 
     from carvana_lib.config import TrainConfig
     from carvana_lib.evaluation import evaluate
+
+    from .speed import steppers
+    from .usual import usual_loader, usual_step
 
     pairs = list_pairs(data)
     began = time.perf_counter()
@@ -83,13 +81,14 @@ def child(way: str, data: str, cache: str) -> dict[str, float]:
         optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
         for _, batch in zip(range(5), usual_loader(pairs, SIZE, 16), strict=False):
             usual_step(model, optimizer, *batch)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "linux" else 1e9)
-    return {"peak_gb": peak, "seconds": time.perf_counter() - began}
+    return {"peak_gb": peak_gb(), "seconds": time.perf_counter() - began}
 
 
 def run_child(way: str, data: Path, cache: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--child", way, str(data), str(cache)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    command = [sys.executable, "-m", "benchmarks.speed.memory", "--child", way, str(data), str(cache)]
+    return json.loads(
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
 
 
 def import_seconds(module: str) -> float:

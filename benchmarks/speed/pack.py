@@ -1,6 +1,6 @@
 """Carry the photos to a machine without the data: one file of small JPEGs and PNG masks.
 
-    python benchmarks/pack.py --data ROOT --out build/carvana_pack.npz
+    python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz
 
 The photos are stored at the net's size, the validation masks also at their own, so that the score
 is the honest one. The file holds Carvana's photos: it must not be committed or published.
@@ -8,7 +8,6 @@ is the honest one. The file holds Carvana's photos: it must not be committed or 
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,10 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from carvana_lib.data import CarvanaDataset, Pair, TRAINING_FOLDS, VALIDATION_FOLD, find_data, list_pairs, read_pair
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs, read_pair
 from carvana_lib.images import read_mask
+
+from ..common import ROOT, SIZE, command_line
 
 LIMIT = 60e6
 
@@ -79,12 +80,12 @@ def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("build/carvana_pack.npz"))
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "carvana_pack.npz")
     parser.add_argument("--quality", type=int, default=85, help="of the JPEGs")
     options = parser.parse_args()
-    written = write_pack(find_data(options.data), options.out, (240, 160), options.quality)
+    written = write_pack(find_data(options.data), options.out, SIZE, options.quality)
     if written > LIMIT:
         raise SystemExit(f"{options.out} has {written / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}: lower --quality")
     print(f"{options.out}: {written / 1e6:.1f} MB")

@@ -1,13 +1,12 @@
 """Measure the book: seconds to build, megabytes, seconds until the first page and the first mask are there.
 
-    python benchmarks/book.py [--json FILE]
+    python -m benchmarks.speed.page_load [--json FILE]
 
 Needs npm and Chromium. The site is built into build/book and served from this machine.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import http.server
 import shutil
@@ -16,14 +15,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
-from speed import machine
 
-from carvana_lib.cli.report import write_json
+from ..common import ROOT, command_line, write
 
-ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "build" / "book"
 REPEATS = 5
 # Seconds that the slider's handler and the drawing after it take.
@@ -37,12 +33,11 @@ _MOVE = """async () => {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/book.json"))
+    parser = command_line(__doc__, "book.json")
     options = parser.parse_args()
     began = time.perf_counter()
     subprocess.run([sys.executable, "tools/book.py"], cwd=ROOT, check=True)
-    results: dict[str, object] = {"machine": machine(), "build_seconds": round(time.perf_counter() - began, 1)}
+    results: dict[str, object] = {"build_seconds": round(time.perf_counter() - began, 1)}
     results["megabytes"] = round(sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6, 1)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=SITE)
     handler.func.log_message = lambda *arguments: None
@@ -51,8 +46,8 @@ def main() -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         results.update(measure(browser, f"http://127.0.0.1:{server.server_port}/docs"))
-    write_json(options.json, results)
-    print(f"{results}\nWritten to {options.json}")
+    print(results)
+    write(options.json, results)
     return 0
 
 

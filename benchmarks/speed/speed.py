@@ -1,6 +1,6 @@
 """Our way against the usual way: loading, training steps, a whole epoch, scoring.
 
-    python benchmarks/speed.py [--data ROOT] [--json FILE]
+    python -m benchmarks.speed.speed [--data ROOT] [--json FILE]
 
 Both ways run in turn in this one process, several times; the ratios are of neighbouring runs, so a
 machine that slows down half-way does not change them. Same net, same batch, same photos (fold 1).
@@ -8,38 +8,33 @@ machine that slows down half-way does not change them. Same net, same batch, sam
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from usual import usual_evaluate, usual_loader, usual_step
 
-from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.base.devices import make_accelerator
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import CarvanaDataset, Pair, find_data, list_pairs
-from carvana_lib.base.devices import make_accelerator
-from carvana_lib.cli.report import write_json
 from carvana_lib.evaluation import evaluate
+from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.state import Run, epoch_order
 
-SIZE = (240, 160)
+from ..common import SIZE, command_line, write
+from .usual import usual_evaluate, usual_loader, usual_step
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "speed.json")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--fold", type=int, default=1, help="whose photos are used")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/speed.json"))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     pairs = list_pairs(find_data(options.data), [options.fold])[:128]
     dataset = cached_dataset(pairs, SIZE)
-    results = {"machine": machine(), "photos": len(pairs), "rounds": options.rounds, "size": SIZE}
+    results = {"photos": len(pairs), "rounds": options.rounds, "size": SIZE}
     cases: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
         ("loading, 240x160, batch 16", lambda: load_usual(pairs), lambda: load_ours(dataset)),
         ("training steps, base 64, batch 4", *steppers(dataset, 64, 4, 3)),
@@ -50,8 +45,7 @@ def main() -> None:
     for name, usual, ours in cases:
         results[name] = compare(name, usual, ours, options.rounds)
     results["native Dice"] = score_both(pairs, dataset)
-    write_json(options.json, results)
-    print(f"Written to {options.json}")
+    write(options.json, results)
 
 
 def compare(name: str, usual: Callable[[], float], ours: Callable[[], float], rounds: int) -> dict[str, object]:
@@ -151,18 +145,6 @@ def score_both(pairs: Sequence[Pair], dataset: CarvanaDataset) -> dict[str, floa
     return {
         "usual": usual_evaluate(model, pairs[:64], SIZE),
         "ours": float(evaluate(model, few, outlines=False, progress=False).dice.mean()),
-    }
-
-
-def machine() -> dict[str, object]:
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 

@@ -1,6 +1,6 @@
 """How long the threshold tuner takes to answer a move of its slider, in the kernel.
 
-    python benchmarks/widgets.py [--json FILE]
+    python -m benchmarks.speed.widgets [--json FILE]
 
 Photos of the bundled sample, enlarged to each size; their probabilities are the true masks blurred, so
 that every threshold has another outline. A move counts until picture, curve and all numbers are set.
@@ -8,7 +8,6 @@ that every threshold has another outline. A move counts until picture, curve and
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,34 +16,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from speed import machine
 
 from carvana_lib.data import CarvanaDataset, Pair, list_pairs
-from carvana_lib.cli.report import write_json
-from carvana_lib.images import read_mask, read_photo
 from carvana_lib.extras.thresholds import Histograms, Predictions, histogram, to_levels
-from carvana_lib.widgets.threshold_tuner import ThresholdTuner, VIEWS
+from carvana_lib.images import read_mask, read_photo
+from carvana_lib.widgets.threshold_tuner import VIEWS, ThresholdTuner
 
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+from ..common import SAMPLE, command_line, write
+
 SIZES = ((480, 320), (959, 640), (1918, 1280))
 MEDIAN_MS, P95_MS = 50, 100  # what must hold
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/widgets.json"))
+    parser = command_line(__doc__, "widgets.json")
     parser.add_argument("--photos", type=int, default=48, help="in the set whose scores follow the slider")
     parser.add_argument("--moves", type=int, default=100, help="a view and size")
     options = parser.parse_args()
     pairs = list_pairs(SAMPLE)[: options.photos]
-    results = {"machine": machine(), "photos": len(pairs), "moves": options.moves, "must": [MEDIAN_MS, P95_MS]}
+    results = {"photos": len(pairs), "moves": options.moves, "must": [MEDIAN_MS, P95_MS]}
     for size in SIZES:
         name = "{}x{}".format(*size)
         with tempfile.TemporaryDirectory() as folder:
             tuner = ThresholdTuner(predictions(enlarge(pairs, size, Path(folder))))
             results[name] = {view: measure(tuner, view, options.moves, name) for view in VIEWS}
-    write_json(options.json, results)
-    print(f"Written to {options.json}")
+    write(options.json, results)
 
 
 def enlarge(pairs: Sequence[Pair], size: tuple[int, int], folder: Path) -> list[Pair]:
