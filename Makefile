@@ -60,7 +60,7 @@ bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=...,
 	$(BIN)/python benchmarks/widgets.py
 
 results: $(SETUP) ## write docs/results.md and its plots from the recorded results, check README against them
-	$(BIN)/python tools/results.py
+	$(BIN)/python -m tools.results
 
 reliability: $(SETUP) ## kill and resume a training thirty times; compare scores over threads, batches and processes
 	$(BIN)/python benchmarks/kills.py

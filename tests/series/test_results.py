@@ -1,26 +1,57 @@
 """The results page and README hold the numbers of docs/results, and nothing else."""
 
 import json
+import re
 
 import pytest
+from jinja2 import UndefinedError
+from safetensors import safe_open
 
-from tools import results
+from carvana_lib.run.weights import PRETRAINED
+from tools.results import __main__ as results
+from tools.results import page
 
-FOUND = results.read_results(results.RESULTS)
+FOUND = page.read_results()
+
+
+def text_of(name: str) -> str:
+    return (page.ROOT / name).read_text(encoding="utf-8")
+
+
+def changed() -> dict:
+    return json.loads(json.dumps(FOUND))
 
 
 def test_the_committed_page_is_what_the_json_files_say():
-    assert (results.ROOT / "docs" / "results.md").read_text() == results.page(FOUND), "run `make results`"
+    assert text_of("docs/results.md") == page.page(FOUND), "run `make results`"
 
 
-def test_readme_holds_the_tables():
-    text = results.README.read_text()
-    assert results.fill(text, results.blocks(FOUND)) == text, "run `python tools/results.py --readme`"
+def test_no_score_is_typed_by_hand_into_the_page():
+    assert results.scores(page.TEMPLATE.read_text(encoding="utf-8")) == []
+    assert "0.9947" in results.scores(text_of("docs/results.md"))
 
 
-@pytest.mark.parametrize("file", results.CHECKED, ids=lambda file: file.name)
+def test_a_result_that_is_missing_is_named():
+    other = changed()
+    del other["ceilings"]["sizes"]
+    with pytest.raises(UndefinedError, match="sizes"):
+        page.page(other)
+
+
+def test_readme_holds_the_table():
+    text = text_of("README.md")
+    assert results.fill(text, page.blocks(FOUND)) == text, "run `python -m tools.results --readme`"
+
+
+def test_readme_repeats_lines_of_the_page():
+    table = page.blocks(FOUND)["scores"]
+    assert "`small`" in table
+    assert table in text_of("docs/results.md")
+
+
+@pytest.mark.parametrize("file", results.CHECKED, ids=lambda file: file.relative_to(page.ROOT).as_posix())
 def test_every_score_in_prose_was_measured(file):
-    assert results.strangers(file.read_text(), file.name, results.numbers(FOUND)) == []
+    assert results.strangers(file.read_text(encoding="utf-8"), file.name, results.numbers(FOUND)) == []
 
 
 def test_a_score_that_was_not_measured_is_named():
@@ -33,13 +64,33 @@ def test_a_score_that_was_not_measured_is_named():
 
 
 def test_a_changed_result_changes_page_and_readme():
-    other = json.loads(json.dumps(FOUND))
+    other = changed()
     other["small"]["dice"] = 0.12345
-    assert "0.1235" in results.page(other)
-    text = results.README.read_text()
-    assert results.fill(text, results.blocks(other)) != text
+    assert "0.1235" in page.page(other)
+    text = text_of("README.md")
+    assert results.fill(text, page.blocks(other)) != text
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused():
     with pytest.raises(SystemExit, match="no place for `scores`"):
-        results.fill("no markers here", results.blocks(FOUND))
+        results.fill("no markers here", page.blocks(FOUND))
+
+
+def test_a_difference_is_larger_than_seeds_make_only_if_the_arms_do_not_overlap():
+    runs = {"a": [0.90, 0.92], "b": [0.93, 0.94], "c": [0.91, 0.95]}
+    one = {"arms": {arm: [{"dice": dice, "minutes": 2.0} for dice in values] for arm, values in runs.items()}}
+    assert page.apart(one, "a", "b")
+    assert page.apart(one, "b", "a")
+    assert not page.apart(one, "a", "c")
+    assert page.means(one, "dice")["a"] == pytest.approx(0.91)
+    assert page.minutes(one) == 12
+
+
+@pytest.mark.parametrize("name", ["docs/results.md", "docs/model_card.md"])
+def test_the_recipe_is_the_one_that_the_weights_record(name):
+    with safe_open(PRETRAINED / "small.safetensors", framework="np") as file:
+        recorded = [part for part in file.metadata()["command"].split("; ") if part.startswith("carvana train")]
+    one_line = re.sub(r" \\\n +", " ", text_of(name)).replace("--data data/carvana", "--data carvana")
+    assert len(recorded) == 3
+    written = [line.strip() for line in one_line.splitlines() if line.strip().startswith("carvana train")]
+    assert [sorted(line.split()) for line in written] == [sorted(line.split()) for line in recorded]
