@@ -26,7 +26,7 @@ _NAMES = {
     "config": "PRESETS TrainConfig preset",
     "losses": "LOSSES bce_dice_loss bce_loss boundary_loss dice_loss",
     "training": "Trainer average_weights make_optimizer make_schedule",
-    "run.fit": "epoch_order fit open_datasets",
+    "run.fit": "draw_batches epoch_order fit open_datasets",
     "run.folder": "remove_run",
     "base.devices": "best_device make_accelerator",
     # Prediction and scores.
@@ -35,10 +35,12 @@ _NAMES = {
     "evaluation": "Evaluation baselines evaluate",
     "extras.thresholds": "BINS Histograms Predictions histogram predict_dataset to_levels",
     "extras.tiles": "predict_tiled",
+    "extras.neighbours": "nearest_outside random_parts",
     "extras.submission": "read_submission rle_decode rle_encode write_submission",
     # Pictures.
     "pictures.overlays": "BLUE ORANGE error_map heat_map outline overlay",
     "pictures.figures": "picture_grid plot_extremes plot_history show show_table",
+    "pictures.u_drawing": "draw_unet record_levels",
     # Tools to drag, and the errors that say what to do.
     "widgets.threshold_tuner": "ThresholdTuner",
     "widgets.explorers": "AugmentationExplorer FeatureViewer Turntable",
