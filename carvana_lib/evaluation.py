@@ -1,28 +1,20 @@
-"""Scores at the masks' own size, the baselines they must beat, and the report."""
+"""Scores at the masks' own size, and the baselines they must beat."""
 
 from __future__ import annotations
 
-import csv
-import ctypes
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .base.files import write_atomically
-from .cli.report import _COLUMNS
+from .base.devices import hand_back_memory
 from .data import CarvanaDataset
 from .metrics import accuracy, bootstrap_interval, boundary_error, confusion, dice, iou
 from .prediction import logit, predict_logits, upsample
-
-# A photo's index, and its predicted mask (bool) at any (height, width).
-Prediction = tuple[int, Callable[[int, int], torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -68,27 +60,6 @@ class Evaluation:
             result["boundary_error_px"] = float(self.boundary_errors.mean())
         return result
 
-    def write_rows(self, path: Path) -> None:
-        """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts."""
-        table = zip(
-            self.names,
-            self.dice.tolist(),
-            accuracy(self.counts, "none").tolist(),
-            iou(self.counts, "none").tolist(),
-            self.boundary_errors.tolist() or [""] * len(self.names),
-            self.counts.tolist(),
-            strict=True,
-        )
-
-        def write(temporary: Path) -> None:
-            with open(temporary, "w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(_COLUMNS)
-                for name, *scores, counts in table:
-                    writer.writerow([name, name[:12], name[13:], *scores, *counts])
-
-        write_atomically(path, write)
-
 
 def evaluate(
     model: nn.Module,
@@ -112,29 +83,29 @@ def evaluate(
         tta: average with the mirrored photo's prediction.
         batch_size: photos the net sees at once; None chooses what is fast on the device.
         outlines: measure the boundary error too.
-        indices: only these photos, one process's share of them say; there may be none.
+        indices: only these photos, for instance one process's share of them; there may be none.
         precision: see `predict_logits`.
     """
     device = next(model.parameters()).device
-    cut = logit(threshold)
     # A CPU is fastest while a batch's feature maps fit into its cache.
     batch_size = batch_size or (4 if device.type == "cpu" else 32)
     indices = range(len(dataset)) if indices is None else indices
 
-    def predictions() -> Iterator[Prediction]:
+    def logit_maps() -> Iterator[tuple[int, torch.Tensor]]:
         for start in range(0, len(indices), batch_size):
             chosen = list(indices[start : start + batch_size])
             # A CPU adds up a single photo in another order than several, which may turn a pixel: it is never alone.
-            alone = len(chosen) == 1 and device.type == "cpu"
-            logits = predict_logits(model, dataset.batch(chosen * 2 if alone else chosen)[0].to(device), tta, precision)
-            for index, one in zip(chosen, logits[: len(chosen)].split(1), strict=True):
-                yield index, lambda height, width, one=one: upsample(one, height, width)[0, 0] > cut
+            batch = chosen * 2 if len(chosen) == 1 and device.type == "cpu" else chosen
+            logits = predict_logits(model, dataset.batch(batch)[0].to(device), tta, precision)
+            yield from zip(chosen, logits[: len(chosen)].split(1), strict=True)
 
-    return score(predictions(), dataset, outlines, len(indices), "Scoring" if progress else None)
+    title = "Scoring" if progress else None
+    return score(logit_maps(), logit(threshold), dataset, outlines, len(indices), title)
 
 
 def score(
-    predictions: Iterator[Prediction],
+    maps: Iterator[tuple[int, torch.Tensor]],
+    cut: float,
     dataset: CarvanaDataset,
     outlines: bool,
     total: int,
@@ -143,13 +114,16 @@ def score(
     """Count each predicted mask against the true one.
 
     Args:
-        predictions: for each photo to score, in the order of the result.
+        maps: for each photo to score its index and a map, float32 (1, 1, h, w) of any size: logits or probabilities.
+        cut: a pixel is car where the map, upsampled to the mask's own size, is above this value.
+        outlines: measure the boundary error too.
+        total: the number of maps.
         title: of the progress bar; None for no bar.
     """
 
-    def one(index: int, predict: Callable[[int, int], torch.Tensor]) -> tuple[str, torch.Tensor, float]:
+    def score_one(index: int, score_map: torch.Tensor) -> tuple[str, torch.Tensor, float]:
         target = torch.from_numpy(dataset.native_mask(index))
-        prediction = predict(*target.shape)
+        prediction = upsample(score_map, *target.shape)[0, 0] > cut
         counts = confusion(prediction[None], target.to(prediction.device)[None])[0].cpu()
         error = boundary_error(prediction.cpu().numpy(), target.numpy()) if outlines else 0.0
         return dataset.pairs[index].name, counts, error
@@ -161,29 +135,20 @@ def score(
         tqdm(total=total, desc=title, unit="photo", leave=False, disable=title is None) as bar,
     ):
         waiting = []
-        for index, predict in predictions:
-            waiting.append(pool.submit(one, index, predict))
-            # A short queue keeps memory constant: each waiting photo holds its logits only.
+        for index, score_map in maps:
+            waiting.append(pool.submit(score_one, index, score_map))
+            # A short queue keeps memory constant: each waiting photo holds only its map.
             if len(waiting) > 32:
                 rows.append(waiting.pop(0).result())
                 bar.update()
                 if len(rows) % 32 == 0:
-                    _hand_back_memory()
+                    hand_back_memory()
         for future in waiting:
             rows.append(future.result())
             bar.update()
     names, counts, errors = zip(*rows, strict=True) if rows else ((), (), ())
-    # The empty table keeps `stack` going when a process has no photo to score.
-    table = torch.stack([torch.zeros(4, dtype=torch.int64), *counts])[1:]
+    table = torch.stack(counts) if counts else torch.zeros(0, 4, dtype=torch.int64)
     return Evaluation(list(names), table, np.array(errors if outlines else []))
-
-
-def _hand_back_memory() -> None:
-    """Return freed memory to Linux: of masks made in one thread and freed in another, glibc keeps gigabytes."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 def baselines(
@@ -195,29 +160,21 @@ def baselines(
         train: training photos whose mean masks are the guess; None leaves out those baselines.
         dataset: photos to score.
     """
-    guesses: dict[str, Callable[[int], torch.Tensor]] = {"all background": lambda view: torch.zeros(1, 1, 1, 1)}
+    views = [pair.view for pair in dataset.pairs]
+    guesses = {"all background": [torch.zeros(1, 1, 1, 1)] * len(views)}
     if train is not None:
-        views = np.array([pair.view for pair in train.pairs])
+        train_views = np.array([pair.view for pair in train.pairs])
         masks = train.masks()
         overall = _mean_mask(masks)
-        by_view = {view: _mean_mask(masks[views == view]) for view in np.unique(views).tolist()}
-        guesses["mean training mask"] = lambda view: overall
-        guesses["mean training mask of the same view"] = lambda view: by_view.get(view, overall)
-    return {
-        name: _score_guess(guess, dataset, f"Baseline: {name}" if progress else None) for name, guess in guesses.items()
-    }
-
-
-def _score_guess(guess: Callable[[int], torch.Tensor], dataset: CarvanaDataset, title: str | None) -> dict[str, float]:
-    """Dice and accuracy of a guess (view -> probabilities (1, 1, h, w)) for every photo."""
-
-    def predictions() -> Iterator[Prediction]:
-        for index, pair in enumerate(dataset.pairs):
-            picture = guess(pair.view)
-            yield index, lambda height, width, picture=picture: upsample(picture, height, width)[0, 0] > 0.5
-
-    counts = score(predictions(), dataset, False, len(dataset), title).counts
-    return {"dice": dice(counts).item(), "accuracy": accuracy(counts).item()}
+        by_view = {view: _mean_mask(masks[train_views == view]) for view in np.unique(train_views).tolist()}
+        guesses["mean training mask"] = [overall] * len(views)
+        guesses["mean training mask of the same view"] = [by_view.get(view, overall) for view in views]
+    rows = {}
+    for name, maps in guesses.items():
+        title = f"Baseline: {name}" if progress else None
+        counts = score(enumerate(maps), 0.5, dataset, False, len(dataset), title).counts
+        rows[name] = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item()}
+    return rows
 
 
 def _mean_mask(masks: np.ndarray) -> torch.Tensor:

@@ -1,12 +1,162 @@
-"""Optimizer, learning-rate schedule and averaged weights."""
+"""Training: optimizer, learning rate, averaged weights, and `Trainer`: one step, one epoch, one validation.
+
+Nothing here knows a folder, a signal or a checkpoint: `run/fit.py` decides which photos a step sees, and when to save.
+"""
 
 from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from .base.devices import make_accelerator
+from .base.errors import CarvanaError
 from .config import TrainConfig
+from .data import CarvanaDataset
+from .evaluation import Evaluation, evaluate
+from .losses import LOSSES
+from .transforms import Augment, normalise
+from .unet import UNet
+
+if typing.TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Trainer:
+    """A U-Net in training, in one of the processes that train it.
+
+    Attributes:
+        model: the net, on its device.
+        net: the net as accelerate runs it: in the chosen precision, compiled if asked for, over all processes.
+        average: the moving average of the weights; None with `ema_decay=0`.
+        batch_size: photos a step, over all processes.
+        steps_per_epoch, total_steps: photos that do not fill a last batch are left out; every epoch leaves out others.
+        epochs_done, steps_done: the position; `steps_done` counts the steps of the epoch that is not over.
+
+    Args:
+        config: the settings.
+        photos: the number of training photos.
+        accelerator: None makes one for this machine and `config`.
+
+    Raises:
+        CarvanaError: a batch that cannot be shared by the processes, or fewer photos than they need.
+    """
+
+    def __init__(self, config: TrainConfig, photos: int, accelerator: Accelerator | None = None) -> None:
+        self.config = config
+        self.accelerator = accelerator or make_accelerator(config.precision, config.accumulate)
+        self.batch_size = shared_batch_size(config, photos, self.accelerator.num_processes)
+        self.steps_per_epoch = photos // self.batch_size
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self.epochs_done = self.steps_done = 0
+        torch.manual_seed(config.seed)
+        self.model = config.build_model().to(self.accelerator.device)
+        self.model.recompute = config.recompute
+        if config.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
+        optimizer = make_optimizer(self.model, config)
+        self.schedule = make_schedule(optimizer, config, self.total_steps)
+        # "reduce-overhead" replays a whole step as one CUDA graph.
+        mode = "reduce-overhead" if config.cuda_graphs else "default"
+        compiled = torch.compile(self.model, mode=mode) if config.compile else self.model
+        self.net, self.optimizer = self.accelerator.prepare(compiled, optimizer)
+        self.loss_function = LOSSES[config.loss]
+        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
+
+    def step(self, images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """The five moves, then schedule and average; returns the mean loss, a scalar that stays on the device.
+
+        Args:
+            images: float32 (N, 3, H, W) in [-1, 1], this process's share of the batch, on its device.
+            masks: float32 (N, 1, H, W) in [0, 1].
+        """
+        self.net.train()
+        losses = []
+        # One part, unless `accumulate` saves memory: the gradients of the parts add up to those of the batch.
+        for part, targets in zip(*(x.tensor_split(self.config.accumulate) for x in (images, masks)), strict=True):
+            with self.accelerator.accumulate(self.net):
+                logits = self.net(part)
+                loss = self.loss_function(logits, targets)
+                self.accelerator.backward(loss)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.append(loss.detach())
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return torch.stack(losses).mean()
+
+    def prepare(
+        self, images: torch.Tensor, masks: torch.Tensor, draws: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Photos and masks from memory, augmented and normalised for `step`, on the device.
+
+        Args:
+            images: uint8 (N, 3, H, W).
+            masks: uint8 (N, 1, H, W), 255 times the share of the pixel that is car.
+            draws: float32 (N, transforms.DRAWS) in [0, 1), the random numbers of the augmentation.
+        """
+        device = self.accelerator.device
+        images, masks = (part.to(device, non_blocking=True).float() / 255 for part in (images, masks))
+        if not self.config.soft_masks:
+            masks = (masks > 0.5).float()
+        images, masks = self.augment.apply(images, masks, draws.to(device))
+        images = normalise(images)
+        return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images, masks
+
+    def epoch(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[torch.Tensor]:
+        """Take a step for each batch, as `prepare` gives them; yields the loss after each step."""
+        for images, masks in batches:
+            loss = self.step(images, masks)
+            self.steps_done += 1
+            yield loss
+
+    def validate(self, dataset: CarvanaDataset, progress: bool = False) -> Evaluation:
+        """Score every photo of `dataset` once, whatever the number of processes."""
+        accelerator = self.accelerator
+        mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+        # Without gradients twice the photos of a step fit; a CPU has its own best number.
+        at_once = None if accelerator.device.type == "cpu" else min(32, 2 * self.photos_at_once)
+        part = evaluate(
+            self.trained_model(), dataset, batch_size=at_once, outlines=False, indices=mine, progress=progress
+        )
+        counts = torch.zeros(len(dataset), 4, dtype=torch.int64, device=accelerator.device)
+        counts[list(mine)] = part.counts.to(accelerator.device)
+        counts = accelerator.reduce(counts, "sum").cpu()
+        return Evaluation([pair.name for pair in dataset.pairs], counts, part.boundary_errors)
+
+    def trained_model(self) -> UNet:
+        """A copy of the net to score and keep, in float32: with the averaged weights if there are any."""
+        source = self.model if self.average is None else self.average.module
+        model = self.config.build_model().to(self.accelerator.device)
+        model.load_state_dict(source.state_dict())
+        return model.eval()
+
+    @property
+    def photos_at_once(self) -> int:
+        """Photos that go through the net at once, in each process."""
+        return self.batch_size // self.accelerator.num_processes // self.config.accumulate
+
+
+def shared_batch_size(config: TrainConfig, photos: int, processes: int) -> int:
+    """Photos a step: `config.batch_size`, or as many as there are, in equal parts for the processes.
+
+    Raises:
+        CarvanaError: the batch does not divide into processes * accumulate parts, or there are fewer photos than parts.
+    """
+    parts = processes * config.accumulate
+    batch_size = min(config.batch_size, photos // parts * parts)
+    if config.batch_size % parts or batch_size == 0:
+        cure = f"choose a multiple of {parts}" if config.batch_size % parts else "use fewer of them, or more photos"
+        raise CarvanaError(
+            f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
+            f"{processes} x {config.accumulate}: {cure}"
+        )
+    return batch_size
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -28,7 +178,7 @@ def make_schedule(
 
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average that starts short, so that early epochs are not held back."""
+    """Exponential moving average of the weights, over few steps at first, so that early epochs are not held back."""
 
     @torch.no_grad()
     def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:

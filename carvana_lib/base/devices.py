@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import typing
 
 import torch
 
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from ..config import TrainConfig
 
 
 def best_device() -> torch.device:
@@ -49,17 +49,30 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=kind != "no")
 
 
-def make_accelerator(config: TrainConfig) -> Accelerator:
-    """The `accelerate.Accelerator` for this machine and `config`."""
+def make_accelerator(precision: str = "auto", accumulate: int = 1) -> Accelerator:
+    """The `accelerate.Accelerator` for this machine.
+
+    Args:
+        precision: as in TrainConfig.
+        accumulate: parts of a batch whose gradients are added up before the optimizer moves.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import GradientAccumulationPlugin
 
     # Unless told that there is only the CPU, accelerate overlooks the other processes of torchrun.
     cpu = best_device().type == "cpu"
-    precision = pick_precision(config.precision, PartialState(cpu=cpu).device)
+    mixed = pick_precision(precision, PartialState(cpu=cpu).device)
     # accelerate remembers the precision of the last run; a notebook may train again in another one.
     AcceleratorState._reset_state()
     # Given as a number, it would yield to an environment variable.
-    accumulation = GradientAccumulationPlugin(num_steps=config.accumulate)
-    return Accelerator(cpu=cpu, mixed_precision=precision, gradient_accumulation_plugin=accumulation)
+    plugin = GradientAccumulationPlugin(num_steps=accumulate)
+    return Accelerator(cpu=cpu, mixed_precision=mixed, gradient_accumulation_plugin=plugin)
+
+
+def hand_back_memory() -> None:
+    """Return freed memory to Linux: of masks made in one thread and freed in another, glibc keeps gigabytes."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from ..base.errors import CarvanaError
 from ..config import TrainConfig, preset
-from ..unet import UNet
-from .report import printable
+from .options import printable
+
+if typing.TYPE_CHECKING:
+    from ..unet import UNet
 
 
 def run_train(options: argparse.Namespace) -> int:
@@ -41,16 +43,16 @@ def run_train(options: argparse.Namespace) -> int:
     if options.resume and not has_checkpoint(out) and has_config(aside):
         raise CarvanaError(
             f"{out} holds nothing to resume; {aside} does, left by an --overwrite that was stopped: "
-            f"rename it to {out}, or train anew in another --out"
+            f"rename it to {out}, or train in another --out"
         )
     if options.resume and not has_checkpoint(out):
-        print(f"Nothing to resume in {out}: training starts anew", file=sys.stderr)
-    accelerator = make_accelerator(config)
+        print(f"Nothing to resume in {out}: training starts from the beginning", file=sys.stderr)
+    accelerator = make_accelerator(config.precision, config.accumulate)
     with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():
         # The others wait, or they would find the old run half gone.
         accelerator.wait_for_everyone()
         history = fit(config, root, out, resume=options.resume)
-    # Left to the interpreter's exit, gloo's threads now and then abort it.
+    # At the interpreter's exit, gloo's threads now and then abort the process.
     accelerator.end_training()
     best = max(history, key=lambda row: row["dice"])
     print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")
@@ -71,7 +73,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from ..data import TRAINING_FOLDS, find_data, list_pairs
     from ..evaluation import baselines, evaluate
     from ..prepare.cache import cached_dataset
-    from .report import table, write_json
+    from .report import table, write_json, write_rows
 
     rows_file = options.json and options.json.with_name(options.json.name.removesuffix(".json") + ".csv")
     if options.figure and options.figure in (options.json, rows_file):
@@ -93,7 +95,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
             "size": config.size,
         }
         write_json(options.json, {**summary, **settings, "baselines": rows})
-        result.write_rows(rows_file)
+        write_rows(result, rows_file)
         print(f"Scores: {options.json}; a row a photo: {rows_file}")
     if options.figure:
         from ..pictures.figures import plot_extremes, save_figure

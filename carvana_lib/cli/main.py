@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from ..base.errors import CarvanaError, CarvanaWarning
 from ..run.stopping import interrupt_on_sigterm
 from .commands import COMMANDS
-from .options import build_parser
-from .report import printable
+from .options import build_parser, printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

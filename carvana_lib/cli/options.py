@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import typing
+import unicodedata
 from pathlib import Path
 
 from ..base.files import temporary_file
@@ -155,3 +156,14 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
             group.add_argument(flag, type=kind, metavar="N")
         else:
             group.add_argument(flag, type=lambda text: None if text == "none" else text, metavar="NAME")
+
+
+def printable(line: str) -> str:
+    """`line` with an escape for each character that would end it or control the terminal: file names may hold such."""
+
+    def escape(character: str) -> str:
+        # Zs: spaces of all widths
+        harmless = character.isprintable() or unicodedata.category(character) == "Zs"
+        return character if harmless else ascii(character)[1:-1]
+
+    return "".join(map(escape, line))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
-import unicodedata
 from pathlib import Path
 
 from ..base.files import write_atomically
+from ..evaluation import Evaluation
+from ..metrics import accuracy, iou
 
 _COLUMNS = ["name", "car", "view", "dice", "accuracy", "iou", "boundary_error_px", "tp", "fp", "fn", "tn"]
 
@@ -32,11 +34,27 @@ def table(summary: dict[str, object], rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def write_rows(evaluation: Evaluation, path: Path) -> None:
+    """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts."""
+    rows = zip(
+        evaluation.names,
+        evaluation.dice.tolist(),
+        accuracy(evaluation.counts, "none").tolist(),
+        iou(evaluation.counts, "none").tolist(),
+        evaluation.boundary_errors.tolist() or [""] * len(evaluation.names),
+        evaluation.counts.tolist(),
+        strict=True,
+    )
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            for name, *scores, counts in rows:
+                writer.writerow([name, name[:12], name[13:], *scores, *counts])
+
+    write_atomically(path, write)
+
+
 def write_json(path: Path, values: dict[str, object]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(values, indent=2) + "\n"))
-
-
-def printable(line: str) -> str:
-    """`line` with an escape for each sign that would end it or steer the terminal, as names of files may hold."""
-    keep = (sign.isprintable() or unicodedata.category(sign) == "Zs" for sign in line)  # Zs: spaces of all widths
-    return "".join(sign if kept else ascii(sign)[1:-1] for sign, kept in zip(line, keep, strict=True))

@@ -6,7 +6,6 @@ What makes a training useless ends it with a CarvanaError; what only looks wrong
 from __future__ import annotations
 
 import math
-import typing
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,10 +21,6 @@ from ..config import TrainConfig
 from ..metrics import FN, FP, TN, TP
 from .checkpoint import LAST_CHECKPOINT
 from .history import History
-from .stopping import RESUME
-
-if typing.TYPE_CHECKING:
-    from .state import Run
 
 _USUAL_RATES = (1e-6, 0.1)  # Adam and AdamW; outside, nothing is learned or nothing is kept
 _LEARNED = 0.9  # from this Dice on a loss that stays level is no fault
@@ -130,34 +125,35 @@ def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> 
         )
 
 
-@contextmanager
-def failures_in_words(run: Run, out: Path) -> Iterator[None]:
-    """Turn what a device does when it is full or gone into a CarvanaError that says how to go on."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        scoring = run.step == run.steps_per_epoch
-        where = f"in epoch {run.epoch + 1}, " + ("while scoring" if scoring else f"step {run.step + 1}")
-        saved = f"{out} holds {run.saved}; {RESUME}" if run.saved else f"nothing was saved in {out} yet"
-        if is_out_of_memory(error):
-            raise CarvanaError(f"out of memory {where} with {_smaller(run)}. {saved}") from error
-        if "C++ compiler" in str(error):
-            raise CarvanaError(
-                f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
-            ) from error
-        if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in reason for word in _GPU_GONE):
-            raise CarvanaError(
-                f"the GPU failed {where} ({reason}): see whether nvidia-smi still shows it, restart the kernel or "
-                f"the machine if not. {saved}"
-            ) from error
-        if any(word in reason for word in _PARTNER_GONE):
-            raise CarvanaError(f"another process of this training ended {where}: see its message. {saved}") from error
-        raise
+def name_failure(
+    error: Exception, where: str, saved: str, config: TrainConfig, batch_size: int, processes: int
+) -> CarvanaError | None:
+    """What a device does when it is full or gone, as an error that says how to go on; None for anything else.
+
+    Args:
+        where: in the training the error came.
+        saved: what is saved, and how to go on from there.
+        batch_size: photos a step, over all processes.
+    """
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if is_out_of_memory(error):
+        return CarvanaError(f"out of memory {where} with {_smaller(config, batch_size, processes)}. {saved}")
+    if "C++ compiler" in str(error):
+        return CarvanaError(
+            f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
+        )
+    if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in reason for word in _GPU_GONE):
+        return CarvanaError(
+            f"the GPU failed {where} ({reason}): see whether nvidia-smi still shows it, restart the kernel or "
+            f"the machine if not. {saved}"
+        )
+    if any(word in reason for word in _PARTNER_GONE):
+        return CarvanaError(f"another process of this training ended {where}: see its message. {saved}")
+    return None
 
 
 @contextmanager
-def net_in_words(config: TrainConfig) -> Iterator[None]:
+def net_must_fit(config: TrainConfig) -> Iterator[None]:
     """Turn a net that finds no memory into a CarvanaError."""
     try:
         yield
@@ -170,24 +166,24 @@ def net_in_words(config: TrainConfig) -> Iterator[None]:
         ) from error
 
 
-def _smaller(run: Run) -> str:
-    """The sizes that did not fit, and which to try."""
-    config, processes = run.config, run.accelerator.num_processes
+def _smaller(config: TrainConfig, batch_size: int, processes: int) -> str:
+    """The sizes that did not fit, what to resume with, and what to train again with from the start."""
     parts = processes * config.accumulate
-    same, anew = [], []
+    resume, restart = [], []
     if not config.recompute:
-        same.append("recompute=True")
+        resume.append("recompute=True")
     # With fewer photos than a batch, the batch must stay what it was too.
-    counts = range(config.accumulate + 1, config.batch_size + 1)
-    sizes = (config.batch_size, run.batch_size)
-    more = next((n for n in counts if all(size % (n * processes) == 0 for size in sizes)), None)
+    candidates = range(config.accumulate + 1, config.batch_size + 1)
+    sizes = (config.batch_size, batch_size)
+    more = next((n for n in candidates if all(size % (n * processes) == 0 for size in sizes)), None)
     if more:
-        same.append(f"accumulate={more} (batch norm then sees {run.batch_size // (processes * more)} photos)")
-    if run.batch_size > parts:
-        anew.append(f"batch_size={max(parts, run.batch_size // 2 // parts * parts)}")
+        resume.append(f"accumulate={more} (batch norm then sees {batch_size // (processes * more)} photos)")
+    if batch_size > parts:
+        restart.append(f"batch_size={max(parts, batch_size // 2 // parts * parts)}")
     width, height = config.size
-    anew.append(f"size={max(8, width // 2)}x{max(8, height // 2)}")
+    restart.append(f"size={max(8, width // 2)}x{max(8, height // 2)}")
     return (
-        f"batch_size={config.batch_size}, {run.at_once} photos at a time, at {width}x{height}: "
-        f"{'resume with ' + ' or '.join(same) + ', or ' if same else ''}train anew with {' or '.join(anew)}"
+        f"batch_size={config.batch_size}, {batch_size // parts} photos at a time, at {width}x{height}: "
+        f"{'resume with ' + ' or '.join(resume) + ', or ' if resume else ''}"
+        f"train again from the start with {' or '.join(restart)}"
     )

@@ -1,25 +1,30 @@
-"""Train a U-Net: one loop over `accelerate`, checkpoints that resume to the bit."""
+"""Train a U-Net and fill a run folder: which photos a step sees, when to look at the loss, when to save and stop."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch
 from tqdm.auto import tqdm
 
 from ..base.devices import make_accelerator
 from ..base.files import write_atomically
 from ..config import TrainConfig
-from ..data import CarvanaDataset, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
+from ..data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from ..prepare.cache import cached_dataset
-from .alarms import check_epoch, check_masks, check_settings, check_weights, failures_in_words, net_in_words
+from ..training import Trainer
+from ..transforms import DRAWS
+from .alarms import check_epoch, check_losses, check_masks, check_settings, check_weights, name_failure, net_must_fit
 from .folder import CONFIG, hold_run, prepare_run
-from .history import History, METRICS, epoch_line, write_metrics
-from .state import Run, epoch_order, sum_of_names
+from .history import METRICS, History, epoch_line, write_metrics
+from .state import RunState
 from .stopping import RESUME, stop_on_signal
+
+_SEED_STRIDE = 1_000_003  # keeps the random numbers of neighbouring seeds apart
 
 
 def fit(
@@ -33,16 +38,16 @@ def fit(
     """Train on the training folds of `root`, validate on its validation fold, fill the run folder.
 
     The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume), previous.pt
-    (the one before, should last.pt be damaged), best.safetensors (weights of the epoch with the
-    highest validation Dice; the averaged weights if `ema_decay` is set) and TensorBoard curves. Same
-    seed and same CPU give the same weights, also when training was stopped on the way and resumed.
-    Training that goes wrong warns (CarvanaWarning, see `watch`).
+    (the checkpoint before, should last.pt be damaged), best.safetensors (weights of the epoch with the
+    highest validation Dice; the averaged weights if `ema_decay` is set) and TensorBoard curves. The same
+    seed on the same CPU gives the same weights, also when training was stopped on the way and resumed.
+    Training that goes wrong warns (CarvanaWarning, see `run.alarms`).
 
     Args:
         out: run folder; new or empty unless `resume`.
         resume: go on from last.pt, if there is one. `accumulate`, `recompute`, `log_every` and
             `checkpoint_minutes` may have other values than before.
-        on_epoch: called with the history after each epoch, to draw a live curve for instance.
+        on_epoch: called with the history after each epoch, for instance to draw a live curve.
 
     Returns:
         One dict an epoch: epoch, learning_rate, loss, dice, accuracy, iou, seconds, images_per_second.
@@ -54,94 +59,136 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
     out = Path(out)
-    accelerator = make_accelerator(config)
-    main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
-    with hold_run(out) if main else nullcontext():
+    accelerator = make_accelerator(config.precision, config.accumulate)
+    main = accelerator.is_main_process
+    progress = progress and main
+    only_one = hold_run(out) if main else nullcontext()
+    with only_one:
         checkpoint = prepare_run(out, config, resume)
         # The first process decodes, the others find its cache.
         with accelerator.main_process_first():
             train, validation = open_datasets(config, root, progress)
         check_masks(train.masks(), "training")
         check_masks(validation.masks(), "validation")
-        with net_in_words(config):
+        with net_must_fit(config):
             train.keep_on(accelerator.device)
-            run = Run(config, accelerator, len(train), sum_of_names([*train.pairs, *validation.pairs]))
-            if checkpoint is not None:
-                run.restore(checkpoint, out)
+            state = RunState(Trainer(config, len(train), accelerator), train.pairs, validation.pairs)
+            if checkpoint is None:
+                state.start()
             else:
-                run.start()
+                state.restore(checkpoint, out)
         if main:
-            check_settings(config, run.at_once)
+            check_settings(config, state.trainer.photos_at_once)
             write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
-            if run.history:
-                write_metrics(out / METRICS, run.history)
-        train_epochs(run, train, validation, out, progress, on_epoch)
-    return run.history
+            if state.history:
+                write_metrics(out / METRICS, state.history)
+        train_epochs(state, train, validation, out, progress, on_epoch)
+    return state.history
+
+
+def open_datasets(
+    config: TrainConfig, root: str | Path, progress: bool = True
+) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos, decoded at `config.size`; every file was read once without a fault."""
+    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
+    if config.train_cars:
+        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
+        train = [pair for pair in train if pair.car in cars]
+    decoded = (cached_dataset(pairs, config.size, progress=progress) for pairs in (train, validation))
+    return next(decoded), next(decoded)
 
 
 def train_epochs(
-    run: Run,
+    state: RunState,
     train: CarvanaDataset,
     validation: CarvanaDataset,
     out: Path,
     progress: bool,
     on_epoch: Callable[[History], None] | None,
 ) -> None:
-    """The epochs that are left."""
-    with failures_in_words(run, out), stop_on_signal() as stopped:
-        while run.epoch < run.config.epochs:
-            speed = train_epoch(run, train, out, stopped, progress)
-            check_weights(run.model, run.epoch + 1, out)
-            scores = run.validate(validation, progress)
-            run.finish_epoch(scores, speed)
-            if run.accelerator.is_main_process:
-                check_epoch(run.config, run.history, scores.counts)
-                run.write_epoch(out)
-            run.saved = run.position
-            if progress:
-                tqdm.write(epoch_line(run.history[-1], run.best_dice))
-            if on_epoch is not None:
-                on_epoch(run.history)
+    """Take the epochs that are left: train, look at the weights, validate, write."""
+    trainer = state.trainer
+    try:
+        with stop_on_signal() as stopped:
+            while trainer.epochs_done < trainer.config.epochs:
+                train_epoch(state, train, out, stopped, progress)
+                check_weights(trainer.model, trainer.epochs_done + 1, out)
+                scores = trainer.validate(validation, progress)
+                state.finish_epoch(scores.counts)
+                if trainer.accelerator.is_main_process:
+                    check_epoch(trainer.config, state.history, scores.counts)
+                    state.write_epoch(out)
+                state.saved = state.position
+                if progress:
+                    tqdm.write(epoch_line(state.history[-1], state.best_dice))
+                if on_epoch is not None:
+                    on_epoch(state.history)
+    except (MemoryError, RuntimeError) as error:
+        saved = f"{out} holds {state.saved}; {RESUME}" if state.saved else f"nothing was saved in {out} yet"
+        processes = trainer.accelerator.num_processes
+        named = name_failure(error, state.where, saved, trainer.config, trainer.batch_size, processes)
+        if named is None:
+            raise
+        raise named from error
 
 
-def train_epoch(
-    run: Run, train: CarvanaDataset, out: Path, stopped: threading.Event, progress: bool
-) -> dict[str, float]:
-    """The steps that are left of an epoch; returns the seconds of all its steps and photos a second."""
-    config = run.config
-    order = epoch_order(len(train), config.seed, run.epoch)
-    saved, unchecked = time.perf_counter(), []
-    began = saved - run.seconds
-    title = f"Epoch {run.epoch + 1}/{config.epochs}"
-    with tqdm(total=run.steps_per_epoch, initial=run.step, desc=title, unit="step", disable=not progress) as bar:
-        while run.step < run.steps_per_epoch:
-            unchecked.append(run.train_step(train, order))
+def train_epoch(state: RunState, train: CarvanaDataset, out: Path, stopped: threading.Event, progress: bool) -> None:
+    """Take the steps that are left of an epoch; now and then look at the losses, save, and stop if asked to."""
+    trainer, config = state.trainer, state.trainer.config
+    alone = trainer.accelerator.num_processes == 1
+    last_save = time.perf_counter()
+    started = last_save - state.seconds  # as if the epoch had never been interrupted
+    losses: list[torch.Tensor] = []  # since the last look; they stay on the device
+    title = f"Epoch {trainer.epochs_done + 1}/{config.epochs}"
+    first, steps = trainer.steps_done, trainer.steps_per_epoch
+    with tqdm(total=steps, initial=first, desc=title, unit="step", disable=not progress) as bar:
+        for loss in trainer.epoch(draw_batches(trainer, train)):
+            losses.append(loss)
             bar.update()
-            if not (run.at_look or (stopped.is_set() and run.accelerator.num_processes == 1)):
-                continue
-            run.add_losses(unchecked, out)
-            unchecked = []
-            run.seconds = time.perf_counter() - began
-            rate = run.step * run.batch_size / run.seconds
-            left = (run.total_steps - run.steps_done) * run.batch_size / rate / 60
-            bar.set_postfix_str(f"loss {run.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left")
-            if run.any_process(stopped.is_set()):
-                run.save(out)
-                raise KeyboardInterrupt(f"stopped at {run.position}; saved: {RESUME}")
-            if time.perf_counter() - saved > 60 * config.checkpoint_minutes:
-                run.save(out)
-                saved = time.perf_counter()
-    return {"seconds": run.seconds, "images_per_second": run.step * run.batch_size / run.seconds}
+            look = trainer.steps_done % config.log_every == 0 or trainer.steps_done == steps
+            if look or (alone and stopped.is_set()):
+                add_losses(state, losses, train, out)
+                losses = []
+                state.seconds = time.perf_counter() - started
+                bar.set_postfix_str(state.speed_line)
+                if any_process(trainer, stopped.is_set()):
+                    state.save(out)
+                    raise KeyboardInterrupt(f"stopped at {state.position}; saved: {RESUME}")
+                if time.perf_counter() - last_save > 60 * config.checkpoint_minutes:
+                    state.save(out)
+                    last_save = time.perf_counter()
 
 
-def open_datasets(
-    config: TrainConfig, root: str | Path, progress: bool = True
-) -> tuple[CarvanaDataset, CarvanaDataset]:
-    """Training and validation photos, decoded at `config.size`: every file was read once without fault."""
-    train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])
-    if config.train_cars:
-        cars = set(sorted({pair.car for pair in train})[: config.train_cars])
-        train = [pair for pair in train if pair.car in cars]
-    return cached_dataset(train, config.size, progress=progress), cached_dataset(
-        validation, config.size, progress=progress
-    )
+def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order of the training photos in an epoch, from seed and epoch alone: int64 (photos,)."""
+    return torch.randperm(photos, generator=torch.Generator().manual_seed(seed * _SEED_STRIDE + epoch))
+
+
+def draw_batches(trainer: Trainer, dataset: CarvanaDataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches that are left of the epoch, as `Trainer.step` takes them: of each, this process's share."""
+    config, accelerator = trainer.config, trainer.accelerator
+    order = epoch_order(len(dataset), config.seed, trainer.epochs_done)
+    mine = slice(accelerator.process_index, None, accelerator.num_processes)
+    for step in range(trainer.steps_done, trainer.steps_per_epoch):
+        indices = order[step * trainer.batch_size :][: trainer.batch_size]
+        # The random numbers depend on seed and step alone: they are the same after a resume and for
+        # any number of processes, and no generator needs saving.
+        seed = config.seed * _SEED_STRIDE + trainer.epochs_done * trainer.steps_per_epoch + step
+        draws = torch.rand((len(indices), DRAWS), generator=torch.Generator().manual_seed(seed))
+        yield trainer.prepare(*dataset.batch(indices[mine].tolist()), draws[mine])
+
+
+def add_losses(state: RunState, losses: list[torch.Tensor], train: CarvanaDataset, out: Path) -> None:
+    """Add up the losses of the last steps. Raises CarvanaError, with the step's photos, if one is not usable."""
+    trainer = state.trainer
+    values = trainer.accelerator.reduce(torch.stack(losses), "mean").tolist()
+    order = epoch_order(len(train), trainer.config.seed, trainer.epochs_done).tolist()
+    size, last = trainer.batch_size, trainer.steps_done
+    batches = [order[step * size :][:size] for step in range(last - len(values), last)]
+    check_losses(values, [[train.pairs[i].name for i in batch] for batch in batches], trainer.epochs_done + 1, out)
+    state.loss_sum += sum(values)
+
+
+def any_process(trainer: Trainer, flag: bool) -> bool:
+    """Whether `flag` is set in any process, so that all of them stop at the same step."""
+    return bool(trainer.accelerator.reduce(torch.tensor(float(flag), device=trainer.accelerator.device), "sum"))

@@ -1,251 +1,165 @@
-"""A training run: everything that changes while training, and how one step changes it."""
+"""A training with its record, to a checkpoint and back."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ..base.devices import is_out_of_memory
 from ..base.errors import CarvanaError
-from ..config import TrainConfig
-from ..data import CarvanaDataset, Pair
-from ..evaluation import Evaluation, evaluate
-from ..losses import LOSSES
+from ..data import Pair
 from ..metrics import accuracy, dice, iou
-from ..training import average_weights, make_optimizer, make_schedule
-from ..transforms import Augment, DRAWS, normalise
-from .alarms import check_losses, check_weights
+from ..training import Trainer
+from .alarms import check_weights
 from .checkpoint import save_checkpoint
-from .history import History, METRICS, write_curves, write_metrics
+from .history import METRICS, History, write_curves, write_metrics
 from .weights import BEST_WEIGHTS, best_dice, save_weights, start_weights
 
-if typing.TYPE_CHECKING:
-    from accelerate import Accelerator
 
-_SEED_STRIDE = 1_000_003  # keeps the random streams of neighbouring seeds apart
+class RunState:
+    """A `Trainer`, and what is known of its run.
 
+    Attributes:
+        history: a row for each epoch that is over.
+        loss_sum, seconds: of the steps of this epoch; the seconds also count the steps before a stop.
+        best_dice: of the weights in best.safetensors; -1 without any.
+        saved: the position of the newest checkpoint; "" without one.
+        keep_last: whether the next checkpoint keeps the one before as the spare.
+    """
 
-class Run:
-    """One training: net, optimizer, schedule, history and position, in one of the processes that train it."""
-
-    def __init__(self, config: TrainConfig, accelerator: Accelerator, photos: int, photo_names: str = "") -> None:
-        """`photos` to train on; `photo_names` is their `sum_of_names`, which has to stay the same for a resume."""
-        parts = accelerator.num_processes * config.accumulate
-        self.batch_size = min(config.batch_size, photos // parts * parts)
-        if config.batch_size % parts or self.batch_size == 0:
-            cure = f"choose a multiple of {parts}" if config.batch_size % parts else "use fewer of them, or more photos"
-            raise CarvanaError(
-                f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
-                f"{accelerator.num_processes} x {config.accumulate}: {cure}"
-            )
-        self.config, self.accelerator = config, accelerator
-        self.photos, self.photo_names = photos, photo_names
-        # Photos that do not fill a last batch are left out; every epoch draws others.
-        self.steps_per_epoch = photos // self.batch_size
-        self.total_steps = config.epochs * self.steps_per_epoch
-        torch.manual_seed(config.seed)
-        self.model = config.build_model().to(accelerator.device)
-        self.model.recompute = config.recompute
-        if config.channels_last:
-            self.model = self.model.to(memory_format=torch.channels_last)
-        self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
-        optimizer = make_optimizer(self.model, config)
-        self.schedule = make_schedule(optimizer, config, self.total_steps)
-        # "reduce-overhead" replays a whole step as one CUDA graph.
-        mode = "reduce-overhead" if config.cuda_graphs else "default"
-        compiled = torch.compile(self.model, mode=mode) if config.compile else self.model
-        # From here on accelerate runs the forward pass in the chosen precision, over all processes.
-        self.forward, self.optimizer = accelerator.prepare(compiled, optimizer)
-        self.loss_function = LOSSES[config.loss]
-        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
-        self.epoch = self.step = 0
-        self.loss_sum, self.best_dice = 0.0, -1.0
-        self.seconds = 0.0  # that the steps of this epoch took, also before a stop
+    def __init__(self, trainer: Trainer, train: Sequence[Pair], validation: Sequence[Pair]) -> None:
+        self.trainer = trainer
         self.history: History = []
-        self.saved = ""  # the position of the newest checkpoint
-        self.keep_last = True  # as the spare, when the next checkpoint is written
-
-    @property
-    def steps_done(self) -> int:
-        return self.epoch * self.steps_per_epoch + self.step
+        self.loss_sum, self.seconds, self.best_dice = 0.0, 0.0, -1.0
+        self.saved, self.keep_last = "", True
+        # What has to stay as it is for the steps of a resumed run to be the same.
+        self.sizes = {
+            "photos": len(train),
+            "photo_names": checksum_of_names([*train, *validation]),
+            "batch_size": trainer.batch_size,
+            "steps_per_epoch": trainer.steps_per_epoch,
+            "total_steps": trainer.total_steps,
+        }
+        parts = {name: getattr(trainer, name) for name in ("model", "average", "optimizer", "schedule")}
+        parts["scaler"] = trainer.accelerator.scaler
+        self.parts: dict[str, typing.Any] = {name: part for name, part in parts.items() if part is not None}
 
     @property
     def position(self) -> str:
-        return f"epoch {self.epoch + 1}, step {self.step}"
+        return f"epoch {self.trainer.epochs_done + 1}, step {self.trainer.steps_done}"
 
     @property
-    def at_once(self) -> int:
-        """Photos that go through the net at once, in each process."""
-        return self.batch_size // self.accelerator.num_processes // self.config.accumulate
+    def where(self) -> str:
+        """What the training is doing now, for the message of a failure."""
+        scoring = self.trainer.steps_done == self.trainer.steps_per_epoch
+        what = "while scoring" if scoring else f"step {self.trainer.steps_done + 1}"
+        return f"in epoch {self.trainer.epochs_done + 1}, {what}"
 
     @property
     def mean_loss(self) -> float:
-        return self.loss_sum / max(1, self.step)
+        return self.loss_sum / max(1, self.trainer.steps_done)
 
     @property
-    def at_look(self) -> bool:
-        """Whether the loss is looked at now; in between, nothing waits for the device."""
-        return self.step % self.config.log_every == 0 or self.step == self.steps_per_epoch
+    def photos_per_second(self) -> float:
+        return self.trainer.steps_done * self.trainer.batch_size / self.seconds
 
-    def train_step(self, train: CarvanaDataset, order: torch.Tensor) -> tuple[list[str], torch.Tensor]:
-        """One optimizer step; returns the batch's photo names and its loss, still on the device."""
-        config, accelerator = self.config, self.accelerator
-        self.forward.train()
-        indices = order[self.step * self.batch_size :][: self.batch_size]
-        # The random numbers depend on seed and step alone: they are the same after a resume and for
-        # any number of processes, and no generator needs saving.
-        generator = torch.Generator().manual_seed(config.seed * _SEED_STRIDE + self.steps_done)
-        draws = torch.rand((len(indices), DRAWS), generator=generator)
-        mine = slice(accelerator.process_index, None, accelerator.num_processes)
-        losses = []
-        for chosen, numbers in zip(
-            indices[mine].tensor_split(config.accumulate), draws[mine].tensor_split(config.accumulate), strict=True
-        ):
-            batch = (part.to(accelerator.device, non_blocking=True) for part in train.batch(chosen.tolist()))
-            images, masks = (part.float() / 255 for part in batch)
-            if not config.soft_masks:
-                masks = (masks > 0.5).float()
-            images, masks = self.augment.apply(images, masks, numbers.to(accelerator.device))
-            inputs = normalise(images)
-            if config.channels_last:
-                inputs = inputs.contiguous(memory_format=torch.channels_last)
-            with accelerator.accumulate(self.forward):
-                loss = self.loss_function(self.forward(inputs), masks)
-                accelerator.backward(loss)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            losses.append(loss.detach())
-        self.schedule.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        self.step += 1
-        return [train.pairs[i].name for i in indices.tolist()], torch.stack(losses).mean()
+    @property
+    def speed_line(self) -> str:
+        """Loss, speed and the minutes that are left, for the progress bar."""
+        trainer, rate = self.trainer, self.photos_per_second
+        steps = trainer.total_steps - trainer.epochs_done * trainer.steps_per_epoch - trainer.steps_done
+        left = steps * trainer.batch_size / rate / 60
+        return f"loss {self.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left"
 
-    def add_losses(self, steps: list[tuple[list[str], torch.Tensor]], out: Path) -> None:
-        """Add up the losses since the last look; CarvanaError if one is not usable."""
-        losses = self.accelerator.reduce(torch.stack([loss for _, loss in steps]), "mean").tolist()
-        check_losses(losses, [names for names, _ in steps], self.epoch + 1, out)
-        self.loss_sum += sum(losses)
+    def start(self) -> None:
+        """Take the weights that the config's `start` names, if it names any."""
+        trainer = self.trainer
+        if trainer.config.start:
+            start_weights(trainer.model, trainer.config.start)
+            if trainer.average is not None:
+                trainer.average.module.load_state_dict(trainer.model.state_dict())
 
-    def any_process(self, flag: bool) -> bool:
-        """Whether `flag` is set in any process, so that all of them stop at the same step."""
-        return bool(self.accelerator.reduce(torch.tensor(float(flag), device=self.accelerator.device), "sum"))
+    def finish_epoch(self, counts: torch.Tensor) -> None:
+        """Add the epoch to the history and go to the start of the next one.
 
-    def trained_model(self) -> nn.Module:
-        """The net to validate and keep, in float32: the averaged weights if there are any."""
-        source = self.model if self.average is None else self.average.module
-        model = self.config.build_model().to(self.accelerator.device)
-        model.load_state_dict(source.state_dict())
-        return model.eval()
-
-    def validate(self, validation: CarvanaDataset, progress: bool) -> Evaluation:
-        """Every photo of `validation` scored once, whatever the number of processes."""
-        accelerator = self.accelerator
-        mine = range(accelerator.process_index, len(validation), accelerator.num_processes)
-        # Without gradients twice the photos of a step fit; a CPU has its own best number.
-        at_once = None if accelerator.device.type == "cpu" else min(32, 2 * self.at_once)
-        part = evaluate(
-            self.trained_model(), validation, batch_size=at_once, outlines=False, indices=mine, progress=progress
+        Args:
+            counts: of the validation photos, see `metrics.confusion`.
+        """
+        trainer = self.trainer
+        self.history.append(
+            {
+                "epoch": trainer.epochs_done + 1,
+                "learning_rate": trainer.schedule.get_last_lr()[0],
+                "loss": self.mean_loss,
+                "dice": dice(counts).item(),
+                "accuracy": accuracy(counts).item(),
+                "iou": iou(counts).item(),
+                "seconds": self.seconds,
+                "images_per_second": self.photos_per_second,
+            }
         )
-        counts = torch.zeros(len(validation), 4, dtype=torch.int64, device=accelerator.device)
-        counts[list(mine)] = part.counts.to(accelerator.device)
-        counts = accelerator.reduce(counts, "sum").cpu()
-        return Evaluation([pair.name for pair in validation.pairs], counts, part.boundary_errors)
-
-    def finish_epoch(self, scores: Evaluation, speed: dict[str, float]) -> None:
-        """Add the epoch to the history and go to the start of the next one."""
-        counts = scores.counts
-        values = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
-        rate = self.schedule.get_last_lr()[0]
-        self.history.append({"epoch": self.epoch + 1, "learning_rate": rate, "loss": self.mean_loss, **values, **speed})
-        self.epoch, self.step = self.epoch + 1, 0
+        trainer.epochs_done, trainer.steps_done = trainer.epochs_done + 1, 0
         self.loss_sum = self.seconds = 0.0
 
     def write_epoch(self, out: Path) -> None:
-        """The weights if they are the best, then metrics.csv and curves, and last the checkpoint."""
+        """Write the weights if they are the best, then metrics.csv and curves, and the checkpoint last."""
         row = self.history[-1]
         if row["dice"] > self.best_dice:
             self.best_dice = row["dice"]
-            save_weights(
-                out / BEST_WEIGHTS, self.trained_model(), self.config, epoch=str(row["epoch"]), dice=str(row["dice"])
-            )
+            notes = {name: str(row[name]) for name in ("epoch", "dice")}
+            save_weights(out / BEST_WEIGHTS, self.trainer.trained_model(), self.trainer.config, **notes)
         write_metrics(out / METRICS, self.history)
         write_curves(out / "tensorboard", row)
         self.save(out)
 
     def save(self, out: Path) -> None:
-        """Write last.pt; only the first process does."""
-        check_weights(self.model, self.epoch + 1, out)
-        if self.accelerator.is_main_process:
-            parts = {name: part.state_dict() for name, part in self._parts().items()}
-            position = {"epoch": self.epoch, "step": self.step}
+        """Write last.pt; only the first process does. Raises CarvanaError if weights are infinite."""
+        trainer = self.trainer
+        check_weights(trainer.model, trainer.epochs_done + 1, out)
+        if trainer.accelerator.is_main_process:
+            parts = {name: part.state_dict() for name, part in self.parts.items()}
+            position = {"epoch": trainer.epochs_done, "step": trainer.steps_done}
             totals = {"loss_sum": self.loss_sum, "seconds": self.seconds, "history": self.history}
-            save_checkpoint(out, {"parts": parts, **position, **totals, **self._sizes()}, self.keep_last)
+            save_checkpoint(out, {"parts": parts, **position, **totals, **self.sizes}, self.keep_last)
             self.keep_last = True
         self.saved = self.position
 
-    def start(self) -> None:
-        """Take the weights that the config's `start` names, if it names any."""
-        if self.config.start:
-            start_weights(self.model, self.config.start)
-            if self.average is not None:
-                self.average.module.load_state_dict(self.model.state_dict())
-
-    def restore(self, state: dict[str, typing.Any], out: Path) -> None:
-        """Go back to what `save` wrote to `out`. Raises CarvanaError if that was another run's."""
-        for name, now in self._sizes().items():
+    def restore(self, checkpoint: dict[str, typing.Any], out: Path) -> None:
+        """Go back to what `save` wrote to `out`. Raises CarvanaError if another run wrote it."""
+        for name, now in self.sizes.items():
             # Checkpoints written before a size was kept have none.
-            if (then := state.get(name, now)) != now:
+            if (then := checkpoint.get(name, now)) != now:
                 raise CarvanaError(
                     "the training photos or settings are not those the run started with "
-                    f"({name.replace('_', ' ')}: {then} then, {now} now): restore them, or train anew"
+                    f"({name.replace('_', ' ')}: {then} then, {now} now): restore them, or train again from the start"
                 )
-        for name, part in self._parts().items():
-            if name == "scaler" and name not in state["parts"]:
+        for name, part in self.parts.items():
+            if name == "scaler" and name not in checkpoint["parts"]:
                 continue  # the run began on a device that needs none
             try:
-                part.load_state_dict(state["parts"][name])
+                part.load_state_dict(checkpoint["parts"][name])
             except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 if is_out_of_memory(error):
                     raise
                 raise CarvanaError(
-                    f"the checkpoint in {out} is that of another net ({name}): restore {out}, or train anew"
+                    f"the checkpoint in {out} belongs to another net ({name}): restore {out}, or train again from the "
+                    "start"
                 ) from error
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.loss_sum, self.history = state["loss_sum"], state["history"]
-        # Not kept at first: unknown then for the steps before the stop.
-        self.seconds = state.get("seconds", math.nan if self.step else 0.0)
-        # Asked of the weights themselves: they may be younger than a checkpoint that was fallen back to.
+        trainer = self.trainer
+        trainer.epochs_done, trainer.steps_done = checkpoint["epoch"], checkpoint["step"]
+        self.loss_sum, self.history = checkpoint["loss_sum"], checkpoint["history"]
+        # Older checkpoints do not hold the seconds of the steps before the stop.
+        self.seconds = checkpoint.get("seconds", math.nan if trainer.steps_done else 0.0)
+        # The weights say it themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
-        self.saved, self.keep_last = self.position, not state["fell_back"]
-
-    def _sizes(self) -> dict[str, int | str]:
-        """What has to stay as it is for the steps of a resumed run to be the same."""
-        names = ("photos", "photo_names", "batch_size", "steps_per_epoch", "total_steps")
-        return {name: getattr(self, name) for name in names}
-
-    def _parts(self) -> dict[str, typing.Any]:
-        parts = {
-            "model": self.model,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-            "scaler": self.accelerator.scaler,
-        }
-        return {name: part for name, part in parts.items() if part is not None}
+        self.saved, self.keep_last = self.position, not checkpoint["fell_back"]
 
 
-def sum_of_names(pairs: Iterable[Pair]) -> str:
+def checksum_of_names(pairs: Iterable[Pair]) -> str:
     """A short SHA-256 of the names of photos, in their order."""
     return "SHA-256 " + hashlib.sha256("/".join(pair.name for pair in pairs).encode()).hexdigest()[:12]
-
-
-def epoch_order(photos: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order of the training photos in an epoch, from seed and epoch alone: int64 (photos,)."""
-    return torch.randperm(photos, generator=torch.Generator().manual_seed(seed * _SEED_STRIDE + epoch))

@@ -9,7 +9,7 @@ from helpers import VIEWS, draw
 from torch import nn
 
 from carvana_lib.base.errors import CarvanaError
-from carvana_lib.cli.report import table, write_json
+from carvana_lib.cli.report import table, write_json, write_rows
 from carvana_lib.data import CarvanaDataset, list_pairs
 from carvana_lib.evaluation import Evaluation, baselines, evaluate
 from carvana_lib.images import read_photo
@@ -188,7 +188,7 @@ def test_report_and_files(model_and_data, tmp_path):
     assert "all background" in text
     write_json(tmp_path / "scores.json", summary)
     assert json.loads((tmp_path / "scores.json").read_text())["dice"] == summary["dice"]
-    result.write_rows(tmp_path / "scores.csv")
+    write_rows(result, tmp_path / "scores.csv")
     read = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [row["name"] for row in read] == [pair.name for pair in dataset.pairs]
     assert [float(row["dice"]) for row in read] == result.dice.tolist()
@@ -198,7 +198,7 @@ def test_report_and_files(model_and_data, tmp_path):
 def test_rows_without_outlines_leave_the_column_blank(model_and_data, tmp_path):
     model, dataset = model_and_data
     result = evaluate(model, dataset, outlines=False, indices=[2, 0], progress=False)
-    result.write_rows(tmp_path / "scores.csv")
+    write_rows(result, tmp_path / "scores.csv")
     with open(tmp_path / "scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [dataset.pairs[2].name, dataset.pairs[0].name]

@@ -13,7 +13,7 @@ from carvana_lib.losses import LOSSES
 from carvana_lib.run.alarms import check_epoch, check_losses, check_masks, check_settings
 from carvana_lib.run.checkpoint import load_checkpoint
 from carvana_lib.run.fit import fit
-from carvana_lib.run.state import Run
+from carvana_lib.training import Trainer
 from carvana_lib.unet import UNet
 
 LEARNING = torch.tensor([[300, 100, 100, 500]])
@@ -136,14 +136,14 @@ def test_a_loss_below_0_names_the_photos(tmp_path):
 
 
 def failing(monkeypatch, error: BaseException, at: int) -> None:
-    real = Run.train_step
+    real = Trainer.step
 
-    def step(self, train, order):
-        if self.steps_done == at:
+    def step(self, images, masks):
+        if self.epochs_done * self.steps_per_epoch + self.steps_done == at:
             raise error
-        return real(self, train, order)
+        return real(self, images, masks)
 
-    monkeypatch.setattr(Run, "train_step", step)
+    monkeypatch.setattr(Trainer, "step", step)
 
 
 def test_out_of_memory_names_what_to_try_and_the_run_goes_on(carvana, tmp_path, monkeypatch):
@@ -154,7 +154,8 @@ def test_out_of_memory_names_what_to_try_and_the_run_goes_on(carvana, tmp_path, 
             fit(config, carvana, out, progress=False)
     assert str(caught.value) == (
         "out of memory in epoch 2, step 3 with batch_size=4, 4 photos at a time, at 48x32: resume with recompute=True "
-        "or accumulate=2 (batch norm then sees 2 photos), or train anew with batch_size=2 or size=24x16. "
+        "or accumulate=2 (batch norm then sees 2 photos), or train again from the start with batch_size=2 or "
+        "size=24x16. "
         f"{out} holds epoch 2, step 2; --resume goes on from there (in a notebook: fit(..., resume=True))"
     )
     resumed = tiny(log_every=1, checkpoint_minutes=0.0, recompute=True)

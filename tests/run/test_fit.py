@@ -18,10 +18,10 @@ from carvana_lib.data import list_pairs
 from carvana_lib.evaluation import baselines
 from carvana_lib.losses import LOSSES
 from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
-from carvana_lib.run.fit import fit, open_datasets
-from carvana_lib.run.state import Run, epoch_order
+from carvana_lib.run.fit import epoch_order, fit, open_datasets
 from carvana_lib.run.stopping import stop_on_signal
 from carvana_lib.run.weights import load_model
+from carvana_lib.training import Trainer
 
 
 def test_training_beats_the_baselines(trained, carvana):
@@ -68,16 +68,15 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(carvana, tmp_
 CHILD = """
 import os, signal, sys
 from helpers import tiny
-from carvana_lib.run import fit as training
-from carvana_lib.run.state import Run
 from carvana_lib.run.fit import fit
+from carvana_lib.training import Trainer
 
-step = Run.train_step
-def killed_at(self, *arguments):
-    if self.steps_done == {kill_at}:
+step = Trainer.step
+def killed_at(self, *batch):
+    if self.epochs_done * self.steps_per_epoch + self.steps_done == {kill_at}:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, *arguments)
-Run.train_step = killed_at
+    return step(self, *batch)
+Trainer.step = killed_at
 fit(tiny(epochs=3, log_every=2, checkpoint_minutes=0.0, colour=0.1), {data!r}, {out!r}, resume=True, progress=False)
 """
 
@@ -142,15 +141,15 @@ def test_a_resumed_run_needs_the_photos_it_started_with(broken, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_photos_and_keeps_the_run(carvana, tmp_path, monkeypatch):
     config = tiny(epochs=3, log_every=1)
-    real = Run.train_step
+    real = Trainer.step
 
-    def poisoned(self, train, order):
-        if self.steps_done == 7:
+    def poisoned(self, images, masks):
+        if (self.epochs_done, self.steps_done) == (1, 2):
             with torch.no_grad():
                 self.model.head.bias.fill_(float("nan"))
-        return real(self, train, order)
+        return real(self, images, masks)
 
-    monkeypatch.setattr(Run, "train_step", poisoned)
+    monkeypatch.setattr(Trainer, "step", poisoned)
     with pytest.raises(CarvanaError, match=r"the loss became nan in epoch 2 on the photos 00000000000") as caught:
         fit(config, carvana, tmp_path / "run", progress=False)
     train, _ = open_datasets(config, carvana, progress=False)
@@ -186,53 +185,10 @@ def test_validation_cars_are_never_trained_on(carvana):
     assert len(few) == 8
 
 
-def test_a_batch_worked_through_in_parts_gives_the_same_step(carvana):
-    results = []
-    for accumulate in (1, 2, 4):
-        config = tiny(norm=None, accumulate=accumulate, ema_decay=0.0, loss="bce", learning_rate=1e-3)
-        train, _ = open_datasets(config, carvana, progress=False)
-        run = Run(config, make_accelerator(config), len(train))
-        order = epoch_order(len(train), 0, 0)
-        losses = [run.train_step(train, order)[1].item() for _ in range(3)]
-        results.append((losses, run.model.stem[0].weight.detach().clone()))
-    for losses, weight in results[1:]:
-        assert losses == pytest.approx(results[0][0], abs=1e-5)
-        assert torch.allclose(weight, results[0][1], atol=1e-5)
-
-
 def test_an_epoch_uses_every_photo_once_in_a_new_order():
     first, second = epoch_order(50, 0, 0), epoch_order(50, 0, 1)
     assert sorted(first.tolist()) == list(range(50))
     assert first.tolist() != second.tolist() != epoch_order(50, 1, 1).tolist()
-
-
-def test_hard_masks_are_two_valued(carvana, monkeypatch):
-    seen = []
-    for soft in (True, False):
-        config = tiny(soft_masks=soft, flip=0.0)
-        train, _ = open_datasets(config, carvana, progress=False)
-        run = Run(config, make_accelerator(config), len(train))
-        real = run.loss_function
-        run.loss_function = lambda logits, masks, real=real: (seen.append(masks), real(logits, masks))[1]
-        run.train_step(train, epoch_order(len(train), 0, 0))
-    assert ((seen[0] > 0) & (seen[0] < 1)).any()
-    assert set(seen[1].unique().tolist()) == {0.0, 1.0}
-    assert ((seen[0] > 0.5) == (seen[1] == 1)).all()
-
-
-def test_the_average_follows_the_weights(carvana):
-    config = tiny(ema_decay=0.5)
-    train, _ = open_datasets(config, carvana, progress=False)
-    run = Run(config, make_accelerator(config), len(train))
-    before = run.model.head.weight.detach().clone()
-    order = epoch_order(len(train), 0, 0)
-    run.train_step(train, order)
-    first = run.model.head.weight.detach().clone()
-    run.train_step(train, order)
-    second = run.model.head.weight.detach().clone()
-    assert not torch.equal(before, first)
-    # The first update copies; the second has weight 1 - min(0.5, 2 / 11).
-    assert torch.allclose(run.average.module.head.weight, first + (second - first) * 9 / 11, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -241,19 +197,6 @@ def test_the_average_follows_the_weights(carvana):
 def test_other_settings_train(carvana, tmp_path, settings):
     history = fit(tiny(epochs=1, **settings), carvana, tmp_path / "run", progress=False)
     assert history[0]["loss"] < 10
-
-
-def test_the_learning_rate_rises_then_falls_to_nothing(carvana):
-    config = tiny(epochs=4)
-    run = Run(config, make_accelerator(config), 20)
-    rates = []
-    for _ in range(run.total_steps):
-        rates.append(run.schedule.get_last_lr()[0])
-        run.optimizer.step()
-        run.schedule.step()
-    assert max(rates) == pytest.approx(config.learning_rate, rel=0.05)
-    assert rates.index(max(rates)) < 0.3 * len(rates)
-    assert run.schedule.get_last_lr()[0] < config.learning_rate / 1000
 
 
 def test_the_callback_sees_the_history_grow(carvana, tmp_path):
@@ -316,15 +259,15 @@ def test_the_checkpoint_of_another_net_is_named(carvana, tmp_path):
     start_and_stop(carvana, tmp_path / "a")
     start_and_stop(carvana, tmp_path / "b", base_channels=2)
     shutil.copy(tmp_path / "b" / "last.pt", tmp_path / "a" / "last.pt")
-    with pytest.raises(CarvanaError, match=r"checkpoint in .*a is that of another net \(model\)"):
+    with pytest.raises(CarvanaError, match=r"checkpoint in .*a belongs to another net \(model\)"):
         fit(tiny(), carvana, tmp_path / "a", resume=True, progress=False)
 
 
 def test_a_run_goes_on_where_the_loss_has_to_be_scaled(carvana, tmp_path, monkeypatch):
     start_and_stop(carvana, tmp_path)
 
-    def with_scaler(config):
-        accelerator = make_accelerator(config)
+    def with_scaler(*arguments):
+        accelerator = make_accelerator(*arguments)
         accelerator.scaler = torch.amp.GradScaler("cpu")
         return accelerator
 
@@ -360,11 +303,6 @@ def test_a_net_without_memory_is_named(carvana, tmp_path, monkeypatch):
         fit(tiny(), carvana, tmp_path, progress=False)
 
 
-def test_accumulation_is_the_configs_alone(monkeypatch):
-    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
-    assert make_accelerator(tiny(accumulate=2)).gradient_accumulation_steps == 2
-
-
 def test_fewer_photos_than_parts(broken, tmp_path):
     write_pair(broken, 21, 1)
     with pytest.raises(CarvanaError, match=r"for 1 photos cannot be shared .*use fewer of them"):
@@ -380,16 +318,16 @@ def test_other_photos_of_the_same_number_are_noticed(broken, tmp_path):
 
 
 def test_seconds_of_an_epoch_are_those_before_a_stop_and_after(carvana, tmp_path, monkeypatch):
-    real = Run.train_step
+    real = Trainer.step
 
-    def stopped_at_the_end(run, train, order):
-        result = real(run, train, order)
-        if run.step == run.steps_per_epoch:
+    def stopped_at_the_end(trainer, images, masks):
+        loss = real(trainer, images, masks)
+        if trainer.steps_done + 1 == trainer.steps_per_epoch:
             signal.raise_signal(signal.SIGINT)
-        return result
+        return loss
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "train_step", stopped_at_the_end)
+        patched.setattr(Trainer, "step", stopped_at_the_end)
         with pytest.raises(KeyboardInterrupt):
             fit(tiny(epochs=1), carvana, tmp_path / "run", progress=False)
     state = load_checkpoint(tmp_path / "run")

@@ -21,7 +21,7 @@ from carvana_lib.base.errors import CarvanaError, CarvanaWarning
 from carvana_lib.base.files import in_use, temporary_file, write_atomically
 from carvana_lib.cli.main import main
 from carvana_lib.cli.mask_files import predict_files
-from carvana_lib.cli.report import write_json
+from carvana_lib.cli.report import write_json, write_rows
 from carvana_lib.data import list_pairs
 from carvana_lib.evaluation import Evaluation
 from carvana_lib.extras.submission import write_submission
@@ -32,8 +32,8 @@ from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
 from carvana_lib.run.fit import fit
 from carvana_lib.run.folder import prepare_run, remove_run
 from carvana_lib.run.history import write_curves, write_metrics
-from carvana_lib.run.state import Run
 from carvana_lib.run.weights import load_model, save_weights
+from carvana_lib.training import Trainer
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals, limits and users")
 EVERY_STEP = {"log_every": 1, "checkpoint_minutes": 0.0}
@@ -83,7 +83,7 @@ def test_after_falling_back_the_table_is_the_checkpoint_s_and_the_best_weights_s
     shutil.copy(whole.parent / "after_1.pt", out / "last.pt")
     best = (out / "best.safetensors").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "train_step", stop)
+        patch.setattr(Trainer, "step", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(config, carvana, out, resume=True, progress=False)
     assert [row["epoch"] for row in read_metrics(out)] == ["1"]
@@ -208,7 +208,6 @@ def test_a_stopped_command_saves_says_how_to_go_on_and_goes_on(carvana, tmp_path
 CELL = """
 import sys
 from helpers import tiny
-from carvana_lib.run.state import Run
 from carvana_lib.run.fit import fit
 history = fit(tiny(epochs={epochs}, log_every=1, checkpoint_minutes=0.0), {data!r}, {out!r}, resume=True)
 len(history)
@@ -297,7 +296,7 @@ def write_everything(trained: Path, photo: Path):
         "predictions": (lambda folder: predict_files(model, config, [photo], folder), f"{photo.stem}_mask.png"),
         "submission": (lambda folder: write_submission(folder / "s.csv", masks), "s.csv"),
         "scores": (lambda folder: write_json(folder / "s.json", {"dice": [0.5] * 100}), "s.json"),
-        "rows": (lambda folder: scores.write_rows(folder / "r.csv"), "r.csv"),
+        "rows": (lambda folder: write_rows(scores, folder / "r.csv"), "r.csv"),
         "metrics": (lambda folder: write_metrics(folder / "metrics.csv", rows), "metrics.csv"),
         "figure": (lambda folder: save_figure(figure, folder / "f.png"), "f.png"),
     }
