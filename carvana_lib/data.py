@@ -12,10 +12,21 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .base.data_folder import HOW_TO_GET_DATA, KAGGLE_INPUT, MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, _NAME, _why_none, file_names, mask_folder, photo_folder, several
+from .base.data_folder import (
+    HOW_TO_GET_DATA,
+    KAGGLE_INPUT,
+    MASK_NAME,
+    MASK_SUFFIXES,
+    PHOTO_SUFFIXES,
+    _NAME,
+    _why_none,
+    file_names,
+    mask_folder,
+    photo_folder,
+    several,
+)
 from .base.errors import CarvanaError
-from .base.image_files import displayed_size, open_image
-from .images import read_mask, read_photo
+from .images import read_mask, read_pair
 
 TEST_FOLD = 0
 VALIDATION_FOLD = 1
@@ -126,13 +137,6 @@ def scan(root: str | Path) -> tuple[list[Pair], list[str]]:
     return list(pairs.values()), faults
 
 
-def read_pair(pair: Pair, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Photo (H, W, 3) and soft mask (H, W), both uint8 at `size` = (width, height)."""
-    with open_image(pair.photo) as image:
-        photo_size = displayed_size(image)
-    return read_photo(pair.photo, size), read_mask(pair.mask, size, photo_size)
-
-
 class CarvanaDataset(Dataset):
     """Photos and soft masks at one size.
 
@@ -180,7 +184,8 @@ class CarvanaDataset(Dataset):
         if self.arrays is not None:
             images, masks = self.arrays[0][indices], self.arrays[1][indices]
         else:
-            images, masks = map(np.stack, zip(*(read_pair(self.pairs[i], self.size) for i in indices), strict=True))
+            pairs = [read_pair(self.pairs[i].photo, self.pairs[i].mask, self.size) for i in indices]
+            images, masks = map(np.stack, zip(*pairs, strict=True))
         return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
 
     def keep_on(self, device: torch.device, free: int | None = None) -> bool:

@@ -33,9 +33,9 @@ from PIL import Image
 
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.config import TrainConfig, preset
-from carvana_lib.data import Pair, list_pairs, read_pair
+from carvana_lib.data import Pair, list_pairs
 from carvana_lib.extras.submission import read_submission, rle_decode, rle_encode
-from carvana_lib.images import read_mask
+from carvana_lib.images import read_mask, read_pair
 from carvana_lib.prepare.unpack import unpack
 from carvana_lib.run.fit import fit
 from carvana_lib.run.folder import prepare_run
@@ -144,7 +144,7 @@ def _written(scratch: Path, kind: Kind, content: bytes) -> Path:
 
 
 def _read_photo(path: Path, pair: Pair) -> bytes:
-    image, mask = read_pair(Pair(pair.name, path, pair.mask), (WIDTH, HEIGHT))
+    image, mask = read_pair(path, pair.mask, (WIDTH, HEIGHT))
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert mask.shape == (HEIGHT, WIDTH)
     return image.tobytes()

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs, read_pair
-from carvana_lib.images import read_mask
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs
+from carvana_lib.images import read_mask, read_pair
 
 from ..common import ROOT, SIZE, command_line
 
@@ -64,7 +64,7 @@ def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> in
         images, masks, native = [], [], []
         pairs = list_pairs(root, folds)
         for pair in tqdm(pairs, f"Packing {split}", unit="photo"):
-            photo, mask = read_pair(pair, size)
+            photo, mask = read_pair(pair.photo, pair.mask, size)
             images.append(encode(Image.fromarray(photo), "JPEG", quality=quality))
             masks.append(encode(Image.fromarray(mask), "PNG", optimize=True))
             if split == "validation":

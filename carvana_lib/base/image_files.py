@@ -1,10 +1,13 @@
-"""Open a picture file, or say in one line why that cannot be done; the two colours of a mask."""
+"""Open a picture file, or say in one line why not; find the two colours of a mask."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,124 +17,154 @@ from .errors import CarvanaError
 
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 200_000_000
-_MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each goes over the whole picture
+_MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each scan passes over the whole picture
 _EXIF_ORIENTATION = 0x0112
-# Pillow knows forty formats; some of them start other programs or have never been looked at closely.
+# Pillow knows forty formats. Some of them start other programs, and some were never examined closely.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
 
 
-def open_image(path: str | Path, content: bytes | None = None) -> Image.Image:
-    """`PIL.Image.open` with its failures in words (CarvanaError); the pixels of a JPEG are not decoded yet.
+@contextmanager
+def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """An opened picture. Pillow decodes a JPEG later, when its pixels are needed.
+
+    Any failure in the `with` block becomes a CarvanaError that names the file. Only a MemoryError stays what it is:
+    it is not the file's fault.
 
     Args:
         path: photo or mask.
-        content: the file's bytes, if they were read already.
+        content: the file's bytes, if they were read already; `path` then only names the picture in messages.
 
     Raises:
-        CarvanaError: no such file, not an image, or one of more than MOST_PIXELS or MOST_BYTES.
+        CarvanaError: no such file, not an image, damaged, or more than MOST_PIXELS or MOST_BYTES.
     """
     try:
-        if content is None:
-            check_file(path)
-        image = _open(path, content)
-        if image.width * image.height > MOST_PIXELS:
-            raise CarvanaError(
-                f"{path} has {image.width * image.height / 1e6:.0f} megapixels, more than "
-                f"{MOST_PIXELS // 1_000_000}: make it smaller first"
-            )
-        if image.format == "PNG":
-            # Pillow decodes past wrong check sums; `verify` does not, but leaves the image used up.
-            image.verify()
-            image = _open(path, content)
-            # Its EXIF note may follow the pixels: what is broken has to show here, not while looking for the note.
-            image.load()
-        if image.info.get("progressive"):
-            # The third byte begins the length of a scan's header, which is always short.
-            scans = (Path(path).read_bytes() if content is None else content).count(b"\xff\xda\x00")
-            if scans > _MOST_SCANS:
-                raise CarvanaError(f"{path} is put together from {scans} scans: save it as a plain JPEG")
-        return image
+        with _open(path, read_file(path) if content is None else content) as image:
+            yield image
     except (CarvanaError, MemoryError):
         raise
-    except FileNotFoundError:
-        raise CarvanaError(f"no file {path}: check the path") from None
-    except IsADirectoryError:
-        raise CarvanaError(f"{path} is a folder: name the photos in it ({path}/*.jpg)") from None
     except UnidentifiedImageError:
         raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
     except Image.DecompressionBombError:
         raise CarvanaError(f"{path} has too many pixels to be a photo: replace or remove it") from None
     except Exception as error:
         # Damaged files make Pillow fail in many ways, not only with OSError.
-        raise CarvanaError(f"{path} cannot be read ({_words(error)}): replace or remove it") from None
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CarvanaError(f"{path} is damaged ({reason}): replace or remove it") from None
 
 
-def check_file(path: str | Path) -> None:
-    """CarvanaError for what could be read without end: a pipe, a device, a file far bigger than photos are."""
-    status = os.stat(path)
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise CarvanaError(f"{path} is a pipe or a device: put the file itself there")
-    if status.st_size > MOST_BYTES:
-        raise CarvanaError(
-            f"{path} has {status.st_size / 1e6:.0f} MB, more than {MOST_BYTES // 1_000_000}: replace or remove it"
-        )
-
-
-def _open(path: str | Path, content: bytes | None) -> Image.Image:
-    return Image.open(path if content is None else io.BytesIO(content), formats=_FORMATS)
-
-
-def load_pixels(path: str | Path, image: Image.Image) -> None:
-    """Decode an opened image. Raises CarvanaError if it is damaged."""
+def read_file(path: str | Path) -> bytes:
+    """All bytes of a photo or mask. Raises CarvanaError if it cannot be read, has no end or is far too big."""
     try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise CarvanaError(f"{path} is a folder: name the photos in it ({path}/*.jpg)")
+        if not stat.S_ISREG(status.st_mode):
+            raise CarvanaError(f"{path} is a pipe or a device: put the file itself there")
+        if status.st_size > MOST_BYTES:
+            size, most = f"{status.st_size / 1e6:.0f} MB", MOST_BYTES // 1_000_000
+            raise CarvanaError(f"{path} has {size}, more than {most}: replace or remove it")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CarvanaError(_why_unreadable(Path(path), error)) from None
+
+
+def _why_unreadable(path: Path, error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return f"{path} is a link that leads back to itself: replace it by the file"
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"{path} is a link to a file that is gone: replace it by the file"
+    if isinstance(error, FileNotFoundError):
+        return f"no file {path}: check the path"
+    if isinstance(error, PermissionError):
+        return f"{path} may not be read: change its permissions (chmod u+r {path})"
+    return f"{path} cannot be read ({error.strerror or error}): copy it again, and check the disk"
+
+
+def _open(path: str | Path, content: bytes) -> Image.Image:
+    """`Image.open` with limits."""
+    image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        size, most = f"{image.width * image.height / 1e6:.0f} megapixels", MOST_PIXELS // 1_000_000
+        raise CarvanaError(f"{path} has {size}, more than {most}: make it smaller first")
+    if image.format == "PNG":
+        # Pillow decodes a PNG in spite of wrong checksums. `verify` checks them and leaves the image unusable.
+        image.verify()
+        image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        # Decode now: the EXIF note may follow the pixels, and `orientation` passes over all failures.
         image.load()
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise CarvanaError(f"{path} is damaged ({_words(error)}): replace or remove it") from None
-
-
-def _words(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        image.info["bits"] = content[24]  # a value; Pillow reads 16-bit colours as 8-bit ones and does not say so
+    # The third byte of a scan's header is 0, because the header is short.
+    if image.info.get("progressive") and (scans := content.count(b"\xff\xda\x00")) > _MOST_SCANS:
+        raise CarvanaError(f"{path} consists of {scans} scans: save it as a plain JPEG")
+    return image
 
 
 def orientation(image: Image.Image) -> int:
-    """How the EXIF note of an opened image says to turn it, 2 to 8; 1 (upright) where it says nothing sensible."""
+    """How the EXIF note of an opened image says to turn it: 2 to 8, or 1 (upright) if it says nothing sensible."""
     try:
         turn = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:
-        # Damaged notes make Pillow fail in many ways; viewers show such photos as they are stored.
+        # Damaged notes make Pillow fail in many ways. Viewers show such photos as they are stored.
         return 1
     return turn if turn in range(2, 9) else 1
 
 
 def displayed_size(image: Image.Image) -> tuple[int, int]:
-    """(width, height) of an opened image as a viewer shows it, its EXIF turn applied."""
+    """(width, height) of an opened image as a viewer shows it, with its EXIF turn applied."""
     return image.size[::-1] if orientation(image) >= 5 else image.size
 
 
-def _png_bits(path: str | Path, content: bytes | None) -> int:
-    """Bits a value of a PNG file, which Pillow does not tell of colours."""
-    if content is None:
-        with open(path, "rb") as file:
-            content = file.read(25)
-    return content[24]
+def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
+    """A photo of any colour mode as 8-bit RGB. Raises CarvanaError for 32-bit greys."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise CarvanaError(f"{path} has 32-bit greys, and no rule says which is white: save it as 8-bit PNG")
+    if image.mode.startswith("I"):
+        # Pillow would cut 16-bit greys off at 255 instead of scaling them.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
-def _car_and_colours(image: Image.Image) -> tuple[np.ndarray, set[int] | None]:
-    """Where a mask is not black, bool (height, width), and its colours, 0xRRGGBB; None for hundreds of them."""
-    if image.mode not in ("1", "L", "P"):
-        image = image.convert("RGB")
-        few = image.getcolors(256)
-        colours = few and {red << 16 | green << 8 | blue for _, (red, green, blue) in few}
-        return np.asarray(image).any(axis=2), colours
-    # Each value is looked up once, not for each of two million pixels.
-    pixels = image if image.mode == "P" else image.convert("L")
-    palette = image.getpalette("RGB") if image.mode == "P" else np.repeat(np.arange(256), 3)
-    colours = np.reshape(palette, (-1, 3)) @ (1 << 16, 1 << 8, 1)
-    used = np.flatnonzero(pixels.histogram())
-    if used[-1] >= len(colours):
-        raise ValueError("pixels of colours that its palette leaves out")
-    is_car = np.zeros(256, dtype=bool)
-    is_car[used] = colours[used] > 0
-    return is_car[np.asarray(pixels)], set(colours[used].tolist())
+def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
+    """Where a mask is not black: bool (height, width).
+
+    Raises:
+        CarvanaError: more than 8 bits a value, an alpha channel that hides parts, or a second colour besides black.
+    """
+    if image.mode[0] in "IF" or image.info.get("bits") == 16:
+        # Soft edges of 16 bits would be cut off at 255, and all of them taken for car.
+        raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
+    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
+        raise CarvanaError(f"{path} is transparent in places: save it in black and white, without transparency")
+    is_car, colours = _by_palette(image) if image.mode in ("1", "L", "P") else _by_pixel(image.convert("RGB"))
+    if colours is None or len(colours - {(0, 0, 0)}) > 1:
+        kind = "not two-valued" if colours and len(colours) < 4 else "anti-aliased, not two-valued"
+        rule = "a mask holds 0 for background and one other value for car"
+        raise CarvanaError(f"{path} is {kind} ({_listed(colours)}): {rule}; threshold it")
+    return is_car
+
+
+def _by_palette(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]]]:
+    """Where a grey or palette image is not black, and the colours it uses. Each value is looked up only once."""
+    if image.mode == "P":
+        palette = np.reshape(image.getpalette("RGB"), (-1, 3))
+    else:
+        image, palette = image.convert("L"), np.tile(np.arange(256)[:, None], 3)
+    used = np.flatnonzero(image.histogram())
+    if used[-1] >= len(palette):
+        raise ValueError("its palette leaves out colours that its pixels use")
+    return palette.any(axis=1)[np.asarray(image)], set(map(tuple, palette[used].tolist()))
+
+
+def _by_pixel(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]] | None]:
+    """Where an RGB image is not black, and the colours it uses: None for more than 256."""
+    colours = image.getcolors(256)
+    return np.asarray(image).any(axis=2), colours and {colour for _, colour in colours}
+
+
+def _listed(colours: set[tuple[int, ...]] | None) -> str:
+    if colours is None:
+        return "it has hundreds of colours"
+    names = [
+        str(red) if red == green == blue else f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in sorted(colours)
+    ]
+    return "its values are " + ", ".join(names[:4] + ["..."] * (len(names) > 4))

@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from ..base.data_folder import several
 from ..base.errors import CarvanaError
 from ..base.files import in_use, is_abandoned
-from ..data import CarvanaDataset, Pair, read_pair
+from ..data import CarvanaDataset, Pair
+from ..images import read_pair
 
 FORMAT = 2
 _BUILDING = ".building-"
@@ -147,7 +148,7 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
 
     def decode(index: int) -> str | None:
         try:
-            images[index], masks[index] = read_pair(pairs[index], size)
+            images[index], masks[index] = read_pair(pairs[index].photo, pairs[index].mask, size)
         except CarvanaError as error:
             return str(error)
         return None

@@ -1,8 +1,7 @@
-"""What is wrong inside a photo and its mask; each file is read once."""
+"""What is wrong inside a photo and its mask. Each file is read once."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..base.errors import CarvanaError
-from ..base.image_files import check_file, displayed_size, load_pixels, open_image, orientation
+from ..base.image_files import displayed_size, open_image, orientation, read_file
 from ..data import Pair
 from ..images import read_mask
 
@@ -20,12 +19,12 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF"}
 
 @dataclass
 class Look:
-    """One look at a pair: its faults, and what the others are compared with (None where not known)."""
+    """One look at a pair: its faults, and what other pairs are compared with (None where it is not known)."""
 
     faults: list[str] = field(default_factory=list)
-    photo_digest: bytes | None = None  # of what it shows, so that another comment in the file hides nothing
+    photo_digest: bytes | None = None  # of the pixels: a copy with another comment in the file is still found
     mask_digest: bytes | None = None  # of masks that mark something
-    size: tuple[int, int] | None = None  # as the photo is displayed
+    size: tuple[int, int] | None = None  # (width, height) as the photo is displayed
     turned: bool = False  # by its EXIF note
     quality: str | None = None  # the quantisation, of JPEGs only
 
@@ -33,24 +32,18 @@ class Look:
 def look_at(pair: Pair) -> Look:
     """Read, decode and judge a photo and its mask."""
     look = Look()
-    for check, path in ((_check_photo, pair.photo), (_check_mask, pair.mask)):
+    for check in (_check_photo, _check_mask):
         try:
             check(pair, look)
         except CarvanaError as error:
             look.faults.append(str(error))
-        except MemoryError:
-            raise
-        except Exception as error:
-            # A file that fails in a way of its own must not hide the faults of the others.
-            look.faults.append(f"{path} cannot be judged ({type(error).__name__}: {error}): replace or remove it")
     return look
 
 
 def _check_photo(pair: Pair, look: Look) -> None:
     path = pair.photo
-    content = read_whole(path)
-    with open_image(path, content) as image:
-        look.faults += _wrong_name(path, image)
+    with open_image(path, read_whole(path)) as image:
+        look.faults += _wrong_format(path, image)
         look.turned = (turn := orientation(image)) != 1
         if look.turned:
             look.faults.append(
@@ -60,9 +53,8 @@ def _check_photo(pair: Pair, look: Look) -> None:
             look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size = displayed_size(image)
         look.quality = str(image.quantization) if hasattr(image, "quantization") else None
-        # An eighth of the size is enough to find what is damaged, and decodes sooner.
+        # An eighth of the size is enough to find damage, and is decoded sooner.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-        load_pixels(path, image)
         look.photo_digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         if _is_flat(image):
             look.faults.append(f"{path} has a single colour everywhere: replace or remove it")
@@ -72,9 +64,9 @@ def _check_mask(pair: Pair, look: Look) -> None:
     path = pair.mask
     content = read_whole(path)
     with open_image(path, content) as image:
-        look.faults += _wrong_name(path, image)
+        look.faults += _wrong_format(path, image)
         if getattr(image, "is_animated", False):
-            look.faults.append(f"{path} has several frames, only the first is read: save it as one")
+            look.faults.append(f"{path} has several frames, and only the first is read: save it as one")
     mask = read_mask(path, photo_size=None if look.turned else look.size, content=content)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if not mask.any():
@@ -88,17 +80,13 @@ def _check_mask(pair: Pair, look: Look) -> None:
 
 
 def read_whole(path: Path) -> bytes:
-    """A file's bytes. Raises CarvanaError for what cannot be read or is plainly something else."""
-    try:
-        check_file(path)
-        content = path.read_bytes()
-    except OSError as error:
-        raise CarvanaError(f"{path} {_reason(path, error)}") from None
+    """A file's bytes. Raises CarvanaError if it cannot be read or is obviously something else."""
+    content = read_file(path)
+    start = content[:1000].lower()
     if not content:
         raise CarvanaError(f"{path} is empty (0 bytes): copy or download it again")
     if not content.strip(b"\0"):
-        raise CarvanaError(f"{path} holds nothing but zeros, as after a crash or on a bad disk: copy it again")
-    start = content[:1000].lower()
+        raise CarvanaError(f"{path} holds only zeros, as after a crash or on a bad disk: copy it again")
     if start.lstrip().startswith(b"<") and b"html" in start:
         raise CarvanaError(f"{path} is a web page, not an image: log in, then download it again")
     if start.startswith(b"version https://git-lfs"):
@@ -106,23 +94,11 @@ def read_whole(path: Path) -> bytes:
     return content
 
 
-def _reason(path: Path, error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "is a link that leads back to itself: replace it by the file"
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return "is a link to a file that is gone: replace it by the file"
-    if isinstance(error, IsADirectoryError) or path.is_dir():
-        return "is a folder with the name of an image: replace it by the file"
-    if isinstance(error, PermissionError):
-        return f"may not be read: change its permissions (chmod u+r {path})"
-    return f"cannot be read ({error.strerror or error}): copy it again, and check the disk"
-
-
-def _wrong_name(path: Path, image: Image.Image) -> list[str]:
-    kind = "JPEG" if image.format == "MPO" else image.format
-    if kind == _FORMATS[path.suffix.lower()]:
-        return []
-    return [f"{path} is a {kind} file, whatever its name says: convert it to {_FORMATS[path.suffix.lower()]}"]
+def _wrong_format(path: Path, image: Image.Image) -> list[str]:
+    actual, expected = image.format.replace("MPO", "JPEG"), _FORMATS[path.suffix.lower()]
+    return (
+        [] if actual == expected else [f"{path} is a {actual} file, whatever its name says: convert it to {expected}"]
+    )
 
 
 def _is_flat(image: Image.Image) -> bool:

@@ -8,8 +8,8 @@ from PIL import Image
 
 from carvana_lib.base.data_folder import several
 from carvana_lib.base.errors import CarvanaError
-from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs, read_pair
-from carvana_lib.images import read_mask, read_photo
+from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs
+from carvana_lib.images import read_mask, read_pair, read_photo
 from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.prepare.doctor import check_data
 
@@ -303,9 +303,7 @@ def test_batches_of_any_kind_of_indices(carvana, tmp_path, cached):
         dataset.batch([])
 
 
-@pytest.mark.parametrize(
-    "where", ["PIL.Image.open", "carvana_lib.images._car_and_colours", "carvana_lib.images._to_rgb"]
-)
+@pytest.mark.parametrize("where", ["PIL.Image.open", "carvana_lib.images.two_colours", "carvana_lib.images.to_rgb"])
 def test_a_full_memory_is_no_fault_of_a_file(broken, monkeypatch, where):
     pair = list_pairs(broken)[0]
 
@@ -314,8 +312,8 @@ def test_a_full_memory_is_no_fault_of_a_file(broken, monkeypatch, where):
 
     monkeypatch.setattr(where, fail)
     with pytest.raises(MemoryError):
-        read_pair(pair, (48, 32))
-    if "_to_rgb" not in where:
+        read_pair(pair.photo, pair.mask, (48, 32))
+    if "to_rgb" not in where:
         with pytest.raises(MemoryError):
             check_data(broken, progress=False)
 
@@ -333,7 +331,9 @@ def test_what_a_palette_leaves_out_is_no_colour(tmp_path):
     rest = content[start + 4 + length + 4 :]
     short = content[: start - 4] + (6).to_bytes(4, "big") + two + zlib.crc32(two).to_bytes(4, "big") + rest
     (tmp_path / "mask.png").write_bytes(short)
-    with pytest.raises(CarvanaError, match=r"mask\.png is damaged \(pixels of colours that its palette leaves out\)"):
+    with pytest.raises(
+        CarvanaError, match=r"mask\.png is damaged \(its palette leaves out colours that its pixels use\)"
+    ):
         read_mask(tmp_path / "mask.png")
 
 

@@ -195,7 +195,7 @@ DAMAGE = {
     ),
     "photo of no bytes": (lambda r: photo(r).write_bytes(b""), ["_01.jpg is empty (0 bytes)", "again"]),
     "mask of no bytes": (lambda r: mask(r).write_bytes(b""), ["_mask.gif is empty (0 bytes)", "again"]),
-    "file of zeros": (lambda r: photo(r).write_bytes(b"\0" * 5000), ["_01.jpg holds nothing but zeros", "copy it"]),
+    "file of zeros": (lambda r: photo(r).write_bytes(b"\0" * 5000), ["_01.jpg holds only zeros", "copy it"]),
     "truncated photo": (lambda r: cut(photo(r)), ["_01.jpg is damaged", "truncated"]),
     "truncated mask": (lambda r: cut(mask(r), 0.95), ["_mask.gif is damaged", "replace"]),
     "PNG named .jpg": (lambda r: save_photo(r, lambda p: p, format="PNG"), ["_01.jpg is a PNG file", "convert it"]),
@@ -219,9 +219,12 @@ DAMAGE = {
     ),
     "mask of another size": (
         lambda r: Image.new("1", (8, 8)).save(mask(r)),
-        ["_mask.gif is 8x8 but its photo is 96x64", "replace the mask"],
+        ["_mask.gif is 8x8 but its photo is 96x64", "use a mask of the photo's size"],
     ),
-    "three-valued mask": (lambda r: save_mask(r, three_valued), ["_mask.png is not two-valued", "[0, 128, 255]"]),
+    "three-valued mask": (
+        lambda r: save_mask(r, three_valued),
+        ["_mask.png is not two-valued", "values are 0, 128, 255)"],
+    ),
     "anti-aliased mask": (lambda r: save_mask(r, soft), ["_mask.png is anti-aliased, not two-valued", "threshold it"]),
     "inverted mask": (lambda r: save_mask(r, lambda v: 255 - v), ["_mask.png is inverted", "make car white"]),
     "empty mask": (lambda r: save_mask(r, lambda v: v * 0), ["_mask.png marks no car", "replace it"]),
@@ -329,7 +332,7 @@ DAMAGE = {
     "pipe among the photos": (lambda r: as_pipe(photo(r)), ["_01.jpg is a pipe or a device", "put the file itself"]),
     "photo without an end": (lambda r: link(photo(r), "/dev/zero"), ["_01.jpg is a pipe or a device", "put the file"]),
     "far too big a file": (lambda r: os.truncate(photo(r), 10**9), ["_01.jpg has 1000 MB, more than 200", "replace"]),
-    "JPEG of a thousand scans": (many_scans, ["_01.jpg is put together from 1001 scans", "plain JPEG"]),
+    "JPEG of a thousand scans": (many_scans, ["_01.jpg is consists of 1001 scans", "plain JPEG"]),
     "photo under two names with another comment": (
         lambda r: draw(10, 1)[0].save(r / "train" / f"{car_name(10)}_02.jpg", quality=95, comment="copy"),
         ["_02.jpg is the same photo as", "_01.jpg", "remove one"],
@@ -351,9 +354,9 @@ DAMAGE = {
     ),
     "mask in three colours": (
         lambda r: save_picture(mask(r), coloured(draw(10, 1)[1])),
-        ["_mask.png is not two-valued", "[0, '#008200', '#ff0000']"],
+        ["_mask.png is not two-valued", "values are 0, #008200, #ff0000)"],
     ),
-    "second frame of a mask damaged": (half_a_frame, ["_mask.gif cannot be judged (IndexError", "replace or remove"]),
+    "second frame of a mask damaged": (half_a_frame, ["_mask.gif is damaged (index", "replace or remove"]),
     "link to nothing": (lambda r: link(photo(r), "gone.jpg"), ["_01.jpg is a link to a file that is gone", "replace"]),
 }
 
