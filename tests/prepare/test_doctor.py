@@ -332,7 +332,7 @@ DAMAGE = {
     "pipe among the photos": (lambda r: as_pipe(photo(r)), ["_01.jpg is a pipe or a device", "put the file itself"]),
     "photo without an end": (lambda r: link(photo(r), "/dev/zero"), ["_01.jpg is a pipe or a device", "put the file"]),
     "far too big a file": (lambda r: os.truncate(photo(r), 10**9), ["_01.jpg has 1000 MB, more than 200", "replace"]),
-    "JPEG of a thousand scans": (many_scans, ["_01.jpg is consists of 1001 scans", "plain JPEG"]),
+    "JPEG of a thousand scans": (many_scans, ["_01.jpg consists of 1001 scans", "plain JPEG"]),
     "photo under two names with another comment": (
         lambda r: draw(10, 1)[0].save(r / "train" / f"{car_name(10)}_02.jpg", quality=95, comment="copy"),
         ["_02.jpg is the same photo as", "_01.jpg", "remove one"],
