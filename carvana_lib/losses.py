@@ -1,6 +1,6 @@
-"""Losses on logits and soft masks, both (N, 1, H, W); targets in [0, 1]. Each returns a scalar.
+"""Losses of logits against soft masks: both float (N, 1, H, W), masks in [0, 1]. Each loss is a scalar.
 
-Targets above 1, masks of 0 to 255 say, are refused (CarvanaError).
+Masks with values above 1, for example from 0 to 255, raise a CarvanaError.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def _check(targets: torch.Tensor) -> None:
-    # Not on a GPU, where a look would have to wait:
-    # there `watch` sees the loss fall below 0.
+    # Only on a CPU: on a GPU, reading the maximum would make each step wait until the GPU has caught up. There
+    # `run.alarms` finds the fault, because the loss falls below 0.
     if targets.device.type == "cpu" and targets.numel() and targets.max() > 1:
         raise CarvanaError(
             f"masks must lie in 0 to 1, but these reach {targets.max().item():.8g}: divide masks of 0 to 255 by 255"
@@ -31,71 +31,70 @@ def bce_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def dice_loss(logits: torch.Tensor, targets: torch.Tensor, smooth: float = 1.0) -> torch.Tensor:
-    """1 - soft Dice per photo, averaged over photos (Milletari et al. 2016, arXiv 1606.04797, section 3).
+    """1 - soft Dice of each photo, averaged over photos (Milletari et al. 2016, arXiv 1606.04797, section 3).
 
-    The denominator has squares, as in that paper: with soft targets the plain sum would be smallest
-    for a prediction harder than the target. `smooth` keeps empty masks away from 0 / 0.
+    The denominator has squares, as in that paper. Without them, the best prediction for a soft mask would be harder
+    than the mask. `smooth` keeps empty masks from becoming 0 / 0.
     """
     _check(targets)
     probabilities = torch.sigmoid(logits)
-    sums = (1, 2, 3)
-    overlap = (probabilities * targets).sum(sums)
-    total = probabilities.square().sum(sums) + targets.square().sum(sums)
+    pixels = (1, 2, 3)
+    overlap = (probabilities * targets).sum(pixels)
+    total = probabilities.square().sum(pixels) + targets.square().sum(pixels)
     return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
 
 
 def bce_dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy plus Dice loss: gradients early from the first, the score from the second."""
+    """Binary cross-entropy, which has strong gradients from the start, plus Dice loss, which is close to the score."""
     return bce_loss(logits, targets) + dice_loss(logits, targets)
 
 
 def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy weighted by `boundary_weights`, so that the outline counts most.
 
-    On large photos the weights are found on squares of up to 4x4 pixels: exact ones would cost more than the net.
+    On large photos the weights are computed for blocks of up to 4x4 pixels: exact ones would take longer than the net.
     """
     _check(targets)
-    # Larger squares would be wider than sigma, and the weight at the outline would fade.
-    weights = boundary_weights(targets, square=min(4, max(1, round(targets.shape[-2] / 320))))
+    largest_block = 4  # A block wider than sigma would blur the weight at the outline.
+    weights = boundary_weights(targets, block=min(largest_block, max(1, round(targets.shape[-2] / 320))))
     return F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
 
 
-def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0, square: int = 1) -> torch.Tensor:
+def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0, block: int = 1) -> torch.Tensor:
     """The paper's weight map (arXiv 1505.04597, equation 2) for one object: (N, 1, H, W), above 0.
 
-    w = w_c + w0 * exp(-d^2 / (2 sigma^2)), where w_c makes both classes count alike and d is the
-    distance in pixels to the nearest pixel of the other class. The paper's second distance, to the
-    second nearest cell, has no meaning with one car a photo and is left out. With `square` above 1 the
-    map is found on averages over so many pixels each way, and interpolated.
+    w = w_c + w0 * exp(-d^2 / (2 sigma^2)). Here w_c gives both classes the same total weight, and d is the distance in
+    pixels to the nearest pixel of the other class. The paper's second distance, to the second nearest cell under the
+    microscope, has no meaning with one car in a photo.
+
+    Args:
+        block: above 1, the map is computed on means over `block` x `block` pixels and interpolated.
     """
-    if square > 1:
-        small = boundary_weights(F.avg_pool2d(targets, square, ceil_mode=True), w0, sigma / square)
-        return F.interpolate(small, targets.shape[-2:], mode="bilinear", align_corners=False)
+    if block > 1:
+        coarse = boundary_weights(F.avg_pool2d(targets, block, ceil_mode=True), w0, sigma / block)
+        return F.interpolate(coarse, targets.shape[-2:], mode="bilinear", align_corners=False)
     car = targets > 0.5
     share = car.float().mean((2, 3), keepdim=True).clamp(0.01, 0.99)
     class_weights = torch.where(car, 0.5 / share, 0.5 / (1 - share))
-    # Beyond three sigma the second term is under 1.2 % of w0.
-    square = squared_distance(torch.cat([car, ~car], 1), reach=int(3 * sigma)).amax(1, keepdim=True)
-    return class_weights + w0 * torch.exp(-square / (2 * sigma**2))
+    # Beyond three sigma the second term is under 1.2 % of w0. The distance to a pixel's own class is 0.
+    to_other_class = squared_distance(torch.cat([car, ~car], 1), reach=int(3 * sigma)).amax(1, keepdim=True)
+    return class_weights + w0 * torch.exp(-to_other_class / (2 * sigma**2))
 
 
 def squared_distance(inside: torch.Tensor, reach: int) -> torch.Tensor:
-    """Squared distance in pixels from each pixel to the nearest True one of `inside` (N, C, H, W).
+    """Squared distance in pixels from each pixel to the nearest True one of `inside`, bool (N, C, H, W): float.
 
-    Exact up to `reach` pixels along each axis; where none is that near, a number above 2 * reach^2.
-    A squared distance is a sum over the axes, so one axis can be searched after the other.
+    It is exact up to `reach` pixels along each axis. Where no True pixel is so near, it is above 2 * reach^2.
     """
-    height, width = inside.shape[-2:]
     far = float(4 * (reach + 1) ** 2)
-    square = torch.where(inside, 0.0, far)
-    for axis, side in ((2, height), (3, width)):
-        before = [0, 0, reach, reach] if axis == 2 else [reach, reach, 0, 0]
-        padded = F.pad(square, before, value=far)
-        moves = (padded.narrow(axis, reach + step, side) + step**2 for step in range(-reach, reach + 1))
-        square = next(moves)
-        for moved in moves:
-            square = torch.minimum(square, moved)
-    return square
+    squared = torch.where(inside, 0.0, far)
+    # A squared distance is a sum over the axes, so the columns are searched first, then the rows.
+    for axis, padding in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
+        padded = F.pad(squared, padding, value=far)
+        for step in range(1, reach + 1):
+            for start in (reach - step, reach + step):
+                squared = torch.minimum(squared, padded.narrow(axis, start, inside.shape[axis]) + step**2)
+    return squared
 
 
 LOSSES: dict[str, Loss] = {

@@ -137,9 +137,9 @@ def test_squared_distance_tells_the_two_axes_apart():
     inside[0, 0, 10, 15] = True
     y, x = torch.meshgrid(torch.arange(20), torch.arange(30), indexing="ij")
     box = ((y - 10).abs() <= 4) & ((x - 15).abs() <= 4)
-    square = squared_distance(inside, reach=4)[0, 0]
-    assert torch.equal(square[box], ((y - 10) ** 2 + (x - 15) ** 2).float()[box])
-    assert (square[~box] > 2 * 4**2).all()
+    squared = squared_distance(inside, reach=4)[0, 0]
+    assert torch.equal(squared[box], ((y - 10) ** 2 + (x - 15) ** 2).float()[box])
+    assert (squared[~box] > 2 * 4**2).all()
 
 
 def test_squared_distance_to_nothing_is_far():
@@ -183,12 +183,12 @@ def test_every_photo_has_its_own_boundary_weights():
 
 
 @pytest.mark.parametrize("size", [(160, 224), (161, 223)])
-def test_boundary_weights_on_squares_are_close_to_exact_ones(size):
+def test_boundary_weights_of_blocks_are_close_to_exact_ones(size):
     target = disc(*size, radius=50)
-    exact, squares = boundary_weights(target), boundary_weights(target, square=2)
-    assert squares.shape == exact.shape
-    assert (squares - exact).abs().mean() < 0.1 * exact.mean()
-    assert (squares - exact).abs().max() < 0.3 * exact.max()
+    exact, coarse = boundary_weights(target), boundary_weights(target, block=2)
+    assert coarse.shape == exact.shape
+    assert (coarse - exact).abs().mean() < 0.1 * exact.mean()
+    assert (coarse - exact).abs().max() < 0.3 * exact.max()
 
 
 def test_boundary_loss_is_the_weighted_mean_of_the_cross_entropy():
@@ -226,11 +226,11 @@ def test_weights_of_a_mask_that_is_nearly_empty_stay_bounded():
     assert weights.min() == pytest.approx(0.5 / 0.99)
 
 
-def test_the_loss_of_a_photo_640_pixels_high_takes_weights_of_squares_of_2():
+def test_the_loss_of_a_photo_640_pixels_high_takes_weights_of_blocks_of_2():
     torch.manual_seed(0)
     logits, targets = torch.randn(1, 1, 640, 32), torch.zeros(1, 1, 640, 32)
     targets[..., 200:400, 8:20] = 1
-    weights = boundary_weights(targets, square=2)
+    weights = boundary_weights(targets, block=2)
     expected = F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
     assert boundary_loss(logits, targets) == pytest.approx(expected.item(), rel=1e-6)
 
