@@ -1,22 +1,21 @@
-"""The painted shell of a car: its shape as a signed distance, and the zones (glass, lamps, gaps) drawn on it.
+"""The painted shell of a car: its shape as a signed distance, and as a mesh.
 
-The shell is a smooth union of the lower body and the cabin. Each is the overlap of its side view and its width, with
-the edges rounded; wheel arches and a pickup's bed are cut out. Zones are signed distances too, negative inside, kept
-at the vertices: the material compares them with zero, so that their edges stay sharp however coarse the mesh.
+The shell is a smooth union of the lower body and the cabin. Each of them is the overlap of its side view and its width,
+with rounded edges. Wheel arches and a pickup's bed are cut out.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from render_mesh import Array, DistanceTable, project, rounded_polygon, smooth_max, smooth_min, surface_net
-from render_params import CarSpec
+
+from .mesh import Array, DistanceTable, project, rounded_polygon, smooth_max, smooth_min, surface_net
+from .params import CarSpec
 
 STEP = 0.02
-NOWHERE = 0.5  # a zone value far outside
 
 
 def _table(knots: list[float], values: list[float], x: Array) -> Array:
-    """Smooth interpolation between knots: linear, then averaged over a short window."""
+    """Smooth interpolation between knots: linear, then averaged over a short window. `x` has any shape."""
     grid = np.linspace(knots[0], knots[-1], 400)
     line = np.interp(grid, knots, values)
     window = np.hanning(81)
@@ -25,7 +24,7 @@ def _table(knots: list[float], values: list[float], x: Array) -> Array:
 
 
 class Body:
-    """Shape of one car's shell, built from its `CarSpec`."""
+    """Shape of one car's shell, built from its `CarSpec`. Points are in the car's own frame, in metres."""
 
     def __init__(self, spec: CarSpec) -> None:
         self.spec = spec
@@ -92,7 +91,7 @@ class Body:
         ]
 
     def wheel_distance(self, x: Array, z: Array) -> Array:
-        """Distance in the side view to the nearer axle, (N,)."""
+        """Distance to the nearer axle in the side view, (N,)."""
         height = self.spec.wheel_radius
         return np.minimum(np.hypot(x - self.front_axle, z - height), np.hypot(x - self.rear_axle, z - height))
 
@@ -131,7 +130,13 @@ class Body:
         return (foot - (foot - top) * (0.75 * t + 0.25 * t * np.abs(t))) * plan
 
     def bent(self, points: Array, front: float, rear: float, crown: float) -> tuple[Array, Array]:
-        """Side-view coordinates of points whose surfaces bulge: front and rear in plan, the top in front view."""
+        """Coordinates in the side view, (N,) and (N,), for a shape that bulges.
+
+        Args:
+            points: (N, 3).
+            front, rear: how much the two ends bulge, seen from above.
+            crown: how much the top bulges, seen from the front.
+        """
         x, y2, z = points[:, 0], points[:, 1] ** 2, points[:, 2]
         share = 1 / (1 + np.exp(-x / 0.25))
         y4 = y2 * y2 / self.half**2
@@ -139,7 +144,7 @@ class Body:
         return x + bulge, z + crown * y2
 
     def distance(self, points: Array) -> Array:
-        """Signed distance, about, of points (N, 3) to the shell; negative inside."""
+        """Approximate signed distance (N,) of points (N, 3) to the shell, negative inside."""
         x, y, z = points.T
         y = np.abs(y)
         lower = smooth_max(self.lower_side(*self.bent(points, 0.26, 0.17, 0.05)), y - self._lower_width(x, z), 0.10)
@@ -157,7 +162,7 @@ class Body:
 
     @property
     def _bed(self) -> tuple[float, float]:
-        """Where a pickup's bed begins behind the cab and ends at the tailgate."""
+        """x of both ends of a pickup's bed: behind the cab, and at the tailgate."""
         return self.rear_base[0] - 0.06, self.rear + 0.13
 
     def mesh(self) -> tuple[Array, Array, Array]:

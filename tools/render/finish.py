@@ -1,4 +1,4 @@
-"""From drawn pixels to the files of the sample: sensor noise, JPEG, GIF masks, the table of cars, the contact sheet."""
+"""The files of the sample, made from drawn pixels: photos, masks, the table of cars and the contact sheet."""
 
 from __future__ import annotations
 
@@ -9,29 +9,19 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from render_mesh import Array
-from render_params import HEIGHT, VIEWS, WIDTH, CarSpec, mask_name, photo_name
 
-SHEET_VIEWS = (3, 8, 13)  # one a car, in turn
+from .mesh import Array
+from .params import HEIGHT, VIEWS, WIDTH, CarSpec, mask_name, photo_name
+
+SHEET_VIEWS = (3, 8, 13)  # each car shows one of them
 SHEET_COLUMNS = 6
-COLUMNS = (
-    "car",
-    "fold",
-    "split",
-    "style",
-    "colour",
-    "length_m",
-    "width_m",
-    "height_m",
-    "wheels",
-    "aerial",
-    "roof_rails",
-    "foreground",
-)
 
 
 def developed(photo: Array, spec: CarSpec, view: int) -> Array:
-    """The photo, uint8 (H, W, 3), with the noise of a sensor: more in bright parts, a little of it in colour."""
+    """The photo, uint8 (H, W, 3), with sensor noise added.
+
+    Bright parts get more noise. Most of it is grey, a little is coloured. The same car and view get the same noise.
+    """
     random = np.random.default_rng([int(spec.car, 16) & 0xFFFFFFFF, view])
     value = photo.astype(np.float32)
     strength = spec.noise * (0.55 + 0.45 * np.sqrt(value.mean(2, keepdims=True) / 255.0))
@@ -40,14 +30,18 @@ def developed(photo: Array, spec: CarSpec, view: int) -> Array:
 
 
 def mask_image(coverage: Array) -> Image.Image:
-    """A palette image, 0 (black) background and 1 (white) car, from the car's share of each pixel (H, W)."""
+    """The mask as a palette image: 0 (black) is background, 1 (white) is car.
+
+    Args:
+        coverage: (H, W), the car's share of each pixel, in [0, 1]. More than one half is car.
+    """
     image = Image.fromarray((coverage > 0.5).astype(np.uint8), "P")
     image.putpalette([0, 0, 0, 255, 255, 255])
     return image
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under a temporary name beside `path`, then rename it: it is whole or not there."""
+    """Write a temporary file beside `path`, then rename it: nobody ever finds a partial file at `path`."""
     temporary = path.with_name(f".{path.name}.part{path.suffix}")
     try:
         write(temporary)
@@ -57,17 +51,17 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def paths(out: Path, car: str, view: int) -> tuple[Path, Path]:
-    """Where a view's photo and mask lie."""
+    """Paths of a view's photo and mask."""
     return out / "train" / photo_name(car, view), out / "train_masks" / mask_name(car, view)
 
 
 def complete(out: Path, car: str) -> bool:
-    """Whether all the car's photos and masks are there."""
+    """Whether all photos and masks of the car exist."""
     return all(path.is_file() for view in range(1, VIEWS + 1) for path in paths(out, car, view))
 
 
 def save_view(out: Path, spec: CarSpec, view: int, photo: Array, coverage: Array) -> None:
-    """Write one view's photo and mask."""
+    """Write one view's photo, uint8 (H, W, 3), and its mask; `coverage` is as in `mask_image`."""
     photo_path, mask_path = paths(out, spec.car, view)
     for path in (photo_path, mask_path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +71,7 @@ def save_view(out: Path, spec: CarSpec, view: int, photo: Array, coverage: Array
 
 
 def move_car(folder: Path, out: Path, car: str) -> None:
-    """Move a car's photos and masks from `folder`, on the same disk, to `out`."""
+    """Move a car's photos and masks from `folder` to `out`, which must be on the same disk."""
     for view in range(1, VIEWS + 1):
         for source, target in zip(paths(folder, car, view), paths(out, car, view), strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +79,7 @@ def move_car(folder: Path, out: Path, car: str) -> None:
 
 
 def foreground(out: Path, car: str) -> float:
-    """The car's share of its photos, mean over the views."""
+    """The share of a photo that the car covers: the mean over its views, in [0, 1]."""
     shares = []
     for view in range(1, VIEWS + 1):
         with Image.open(paths(out, car, view)[1]) as mask:
@@ -94,46 +88,47 @@ def foreground(out: Path, car: str) -> float:
 
 
 def split_of(fold: int) -> str:
-    """The split a fold belongs to."""
+    """Name of the split to which a fold belongs."""
     return {0: "test", 1: "validation"}.get(fold, "training")
 
 
+def table_row(out: Path, spec: CarSpec) -> dict[str, object]:
+    """What metadata.csv says about a complete car."""
+    return {
+        "car": spec.car,
+        "fold": spec.fold,
+        "split": split_of(spec.fold),
+        "style": spec.style,
+        "colour": spec.colour,
+        **{f"{name}_m": f"{getattr(spec, name):.2f}" for name in ("length", "width", "height")},
+        "wheels": spec.rim,
+        "aerial": spec.aerial,
+        "roof_rails": int(spec.roof_rails),
+        "foreground": f"{foreground(out, spec.car):.4f}",
+    }
+
+
 def write_table(out: Path, specs: Sequence[CarSpec]) -> None:
-    """metadata.csv: one line for each complete car."""
+    """Write metadata.csv: one line for each complete car, of which there is at least one."""
+    rows = [table_row(out, spec) for spec in specs if complete(out, spec.car)]
 
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            for s in specs:
-                if complete(out, s.car):
-                    size = [f"{value:.2f}" for value in (s.length, s.width, s.height)]
-                    table.writerow(
-                        [
-                            s.car,
-                            s.fold,
-                            split_of(s.fold),
-                            s.style,
-                            s.colour,
-                            *size,
-                            s.rim,
-                            s.aerial,
-                            int(s.roof_rails),
-                            f"{foreground(out, s.car):.4f}",
-                        ]
-                    )
+            table = csv.DictWriter(file, rows[0], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
 
     write_whole(out / "metadata.csv", write)
 
 
 def write_sheet(out: Path, specs: Sequence[CarSpec], path: Path) -> None:
-    """A contact sheet: every complete car once, the views in turn."""
+    """Write the contact sheet: one photo of every complete car."""
     cars = [spec for spec in specs if complete(out, spec.car)]
     wide, high = WIDTH // 2, HEIGHT // 2
     rows = -(-len(cars) // SHEET_COLUMNS)
     sheet = Image.new("RGB", (SHEET_COLUMNS * wide, max(rows, 1) * high), "white")
     for number, spec in enumerate(cars):
-        # Steps through the list of views so that neighbours, to the side and below, differ.
+        # Neighbours in a row and in a column show different views.
         view = SHEET_VIEWS[(number + number // SHEET_COLUMNS) % len(SHEET_VIEWS)]
         with Image.open(paths(out, spec.car, view)[0]) as photo:
             small = photo.resize((wide, high), Image.Resampling.LANCZOS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import bpy
-from render_params import CarSpec
+
+from .params import CarSpec
 
 Value = object  # a node's output socket, a number or a colour
 
 
 class Nodes:
-    """A thin, short-handed way to build a node tree."""
+    """Short names for the steps that build a node tree."""
 
     def __init__(self, tree: bpy.types.NodeTree) -> None:
         self.tree = tree
@@ -25,7 +26,7 @@ class Nodes:
         return node
 
     def plug(self, socket: bpy.types.NodeSocket, value: Value) -> None:
-        """Join an output to `socket`, or set the socket's own value; three numbers become an opaque colour."""
+        """Connect an output to `socket`, or set the socket's own value; three numbers are an opaque colour."""
         if isinstance(value, bpy.types.NodeSocket):
             self.tree.links.new(value, socket)
         elif isinstance(value, Sequence) and len(value) == 3 and socket.type == "RGBA":
@@ -33,37 +34,40 @@ class Nodes:
         else:
             socket.default_value = value
 
+    def fed(self, node: bpy.types.Node, values: dict[int, Value], output: int = 0) -> bpy.types.NodeSocket:
+        """An output of `node` after its inputs, by number, got the values."""
+        for number, value in values.items():
+            self.plug(node.inputs[number], value)
+        return node.outputs[output]
+
     def math(self, operation: str, *values: Value) -> bpy.types.NodeSocket:
         """A math node's output."""
-        node = self.node("ShaderNodeMath", operation=operation)
-        for socket, value in zip(node.inputs, values, strict=False):
-            self.plug(socket, value)
-        return node.outputs[0]
+        return self.fed(self.node("ShaderNodeMath", operation=operation), dict(enumerate(values)))
+
+    def axes(self, kind: str = "Object") -> tuple[bpy.types.NodeSocket, ...]:
+        """The coordinates x, y, z of a point: the object's own, or those of another kind."""
+        split = self.node("ShaderNodeSeparateXYZ")
+        self.plug(split.inputs[0], self.node("ShaderNodeTexCoord").outputs[kind])
+        return tuple(split.outputs)
 
     def attribute(self, name: str) -> bpy.types.NodeSocket:
         """A float attribute of the mesh."""
         return self.node("ShaderNodeAttribute", attribute_name=name).outputs["Fac"]
 
     def inside(self, name: str) -> bpy.types.NodeSocket:
-        """1 where the zone's value is negative, else 0."""
+        """1 inside the zone, where its value is negative, else 0."""
         return self.math("LESS_THAN", self.attribute(name), 0.0)
 
     def mix(self, share: Value, a: Value, b: Value) -> bpy.types.NodeSocket:
         """Colour a where `share` is 0 and b where it is 1."""
-        node = self.node("ShaderNodeMix", data_type="RGBA")
-        for socket, value in zip((node.inputs[0], node.inputs[6], node.inputs[7]), (share, a, b), strict=True):
-            self.plug(socket, value)
-        return node.outputs[2]
+        return self.fed(self.node("ShaderNodeMix", data_type="RGBA"), {0: share, 6: a, 7: b}, output=2)
 
     def blend(self, share: Value, a: Value, b: Value) -> bpy.types.NodeSocket:
         """Number a where `share` is 0 and b where it is 1."""
-        node = self.node("ShaderNodeMix", data_type="FLOAT")
-        for socket, value in zip((node.inputs[0], node.inputs[2], node.inputs[3]), (share, a, b), strict=True):
-            self.plug(socket, value)
-        return node.outputs[0]
+        return self.fed(self.node("ShaderNodeMix", data_type="FLOAT"), {0: share, 2: a, 3: b})
 
     def shader(self, kind: str, **inputs: Value) -> bpy.types.NodeSocket:
-        """A shader node's output; input names are written with underscores for spaces."""
+        """A shader node's output; names of inputs have an underscore for each space."""
         node = self.node(kind)
         for name, value in inputs.items():
             self.plug(node.inputs[name.replace("_", " ")], value)
@@ -71,10 +75,7 @@ class Nodes:
 
     def mix_shader(self, share: Value, a: Value, b: Value) -> bpy.types.NodeSocket:
         """Shader a where `share` is 0 and b where it is 1."""
-        node = self.node("ShaderNodeMixShader")
-        for socket, value in zip(node.inputs, (share, a, b), strict=True):
-            self.plug(socket, value)
-        return node.outputs[0]
+        return self.fed(self.node("ShaderNodeMixShader"), {0: share, 1: a, 2: b})
 
     def noise(self, scale: float, detail: float = 3.0) -> bpy.types.NodeSocket:
         """Noise in [0, 1] in the object's own coordinates."""
@@ -85,14 +86,12 @@ class Nodes:
         return node.outputs[0]
 
     def ramp(self, value: Value, low: float, high: float, at_low: float, at_high: float) -> bpy.types.NodeSocket:
-        """Smooth step of `value` from `at_low` at low to `at_high` at high."""
+        """A smooth step: `at_low` where `value` is low or less, `at_high` where it is high or more."""
         node = self.node("ShaderNodeMapRange", interpolation_type="SMOOTHSTEP")
-        for socket, number in zip(node.inputs, (value, low, high, at_low, at_high), strict=False):
-            self.plug(socket, number)
-        return node.outputs[0]
+        return self.fed(node, dict(enumerate((value, low, high, at_low, at_high))))
 
     def finish(self, surface: bpy.types.NodeSocket) -> None:
-        """Join `surface` to the material's output."""
+        """Connect `surface` to the material's output."""
         self.plug(self.node("ShaderNodeOutputMaterial").inputs["Surface"], surface)
 
 
@@ -122,7 +121,7 @@ def plain(
 
 
 def _gaps(nodes: Nodes) -> bpy.types.NodeSocket:
-    """1 on the panel gaps."""
+    """1 on the panel gaps, else 0."""
     total: Value = 0.0
     for number in range(1, 9):
         line = nodes.math("LESS_THAN", nodes.math("ABSOLUTE", nodes.attribute(f"gap{number}")), 0.0045)
@@ -131,10 +130,9 @@ def _gaps(nodes: Nodes) -> bpy.types.NodeSocket:
 
 
 def _grille(nodes: Nodes, spec: CarSpec) -> bpy.types.NodeSocket:
-    """Colour of the grille: dark, with bars across."""
-    place = nodes.node("ShaderNodeSeparateXYZ")
-    nodes.plug(place.inputs[0], nodes.node("ShaderNodeTexCoord").outputs["Object"])
-    axis = place.outputs["Z"] if spec.index % 3 else place.outputs["Y"]
+    """Colour of the grille: dark, with bars."""
+    _, y, z = nodes.axes()
+    axis = z if spec.index % 3 else y
     wave = nodes.math("SINE", nodes.math("MULTIPLY", axis, 150.0 if spec.index % 2 else 110.0))
     bar = (0.35, 0.35, 0.36) if spec.chrome and spec.index % 4 != 1 else (0.025, 0.025, 0.026)
     return nodes.mix(nodes.math("GREATER_THAN", wave, 0.35), (0.006, 0.006, 0.006), bar)
@@ -151,7 +149,7 @@ def _headlamp(nodes: Nodes) -> bpy.types.NodeSocket:
 
 
 def body(spec: CarSpec) -> bpy.types.Material:
-    """The shell's material: paint, and in their zones glass, lamps, grille, black trim, chrome and panel gaps."""
+    """The shell's material: paint, except in the zones of glass, lamps, grille, black trim, chrome and panel gaps."""
     made, nodes = material("body")
     back = nodes.node("ShaderNodeNewGeometry").outputs["Backfacing"]
     colour: Value = spec.paint
@@ -174,7 +172,7 @@ def body(spec: CarSpec) -> bpy.types.Material:
         metallic, rough, coat = (
             nodes.blend(share, old, new) for old, new in zip((metallic, rough, coat), layer[1:], strict=True)
         )
-    # Under the clear coat the paint itself hardly shines: the coat does.
+    # Under a clear coat the paint itself hardly shines, only the coat does.
     shine = nodes.blend(coat, 0.5, 0.1)
     opaque = nodes.shader(
         "ShaderNodeBsdfPrincipled",
@@ -197,10 +195,8 @@ def body(spec: CarSpec) -> bpy.types.Material:
 
 
 def _plate() -> bpy.types.Material:
-    """A dealer's plate: white, with a blue line across."""
+    """A dealer's plate: white, with blue patches."""
     made, nodes = material("plate")
-    place = nodes.node("ShaderNodeSeparateXYZ")
-    nodes.plug(place.inputs[0], nodes.node("ShaderNodeTexCoord").outputs["Object"])
     blotch = nodes.math("GREATER_THAN", nodes.noise(15.0, 0.0), 0.62)
     colour = nodes.mix(blotch, (0.80, 0.81, 0.82), (0.15, 0.38, 0.62))
     nodes.finish(nodes.shader("ShaderNodeBsdfPrincipled", Base_Color=colour, Roughness=0.4))
@@ -208,7 +204,7 @@ def _plate() -> bpy.types.Material:
 
 
 def fittings(spec: CarSpec) -> dict[str, bpy.types.Material]:
-    """The materials of the parts named in `render_parts`."""
+    """The materials of the parts that `parts.all_parts` makes, by name."""
     return {
         "paint": plain("paint", (0.006,) * 3 if spec.dark_roof else spec.paint, spec.metallic, spec.roughness, 1.0),
         "rubber": plain("rubber", (0.012, 0.012, 0.012), 0.0, 0.75),

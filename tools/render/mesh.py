@@ -1,7 +1,4 @@
-"""Small mesh tools on numpy: signed distances, a mesher for them, and the simple solids the fittings are made of.
-
-A mesh is a `Mesh`: vertices (N, 3) float in metres and faces, a list of vertex-index tuples.
-"""
+"""Meshes with numpy: signed distances, their surfaces as meshes, and the simple solids that fittings are made of."""
 
 from __future__ import annotations
 
@@ -15,23 +12,23 @@ Array = np.ndarray
 
 @dataclass
 class Mesh:
-    """Vertices (N, 3) in metres and faces as tuples of vertex numbers, counter-clockwise seen from outside."""
+    """Vertices, float (N, 3) in metres, and faces: tuples of vertex numbers, counter-clockwise seen from outside."""
 
     vertices: Array
     faces: list[tuple[int, ...]]
 
     def moved(self, offset: Sequence[float] = (0, 0, 0), turn: Array | None = None) -> Mesh:
-        """A copy, first turned by the 3x3 matrix `turn`, then shifted by `offset`."""
+        """A copy that is turned by the 3x3 matrix `turn` and then shifted by `offset`."""
         vertices = self.vertices if turn is None else self.vertices @ turn.T
         return Mesh(vertices + np.asarray(offset, float), self.faces)
 
     def mirrored(self) -> Mesh:
-        """A copy reflected in the plane y = 0, faces turned over so that they still look outwards."""
+        """A copy reflected in the plane y = 0; its faces are reversed, so they still look outwards."""
         return Mesh(self.vertices * (1, -1, 1), [face[::-1] for face in self.faces])
 
 
 def joined(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh out of several."""
+    """All the meshes as one."""
     vertices, faces, start = [], [], 0
     for mesh in meshes:
         vertices.append(mesh.vertices)
@@ -52,19 +49,33 @@ def rotation(axis: str, angle: float) -> Array:
     )
 
 
+def grid_faces(rows: int, columns: int, closed: bool = False) -> list[tuple[int, ...]]:
+    """The quads between neighbours in a grid of vertices, numbered row by row.
+
+    Args:
+        closed: whether the last column is joined to the first.
+    """
+    faces = []
+    for i in range(rows - 1):
+        for j in range(columns if closed else columns - 1):
+            k = (j + 1) % columns
+            faces.append((i * columns + j, (i + 1) * columns + j, (i + 1) * columns + k, i * columns + k))
+    return faces
+
+
 def smooth_max(a: Array, b: Array, radius: float) -> Array:
-    """Maximum of two distances with the edge between them rounded to about `radius`."""
+    """Maximum of two distances; the edge between them is rounded to about `radius`."""
     h = np.maximum(radius - np.abs(a - b), 0.0)
     return np.maximum(a, b) + h * h / (4.0 * radius)
 
 
 def smooth_min(a: Array, b: Array, radius: float) -> Array:
-    """Minimum of two distances with the corner between them filled to about `radius`."""
+    """Minimum of two distances; the corner between them is filled to about `radius`."""
     return -smooth_max(-a, -b, radius)
 
 
 def rounded_polygon(points: Sequence[tuple[float, float]], rounds: int = 3) -> Array:
-    """Chaikin's corner cutting of a closed polygon: (M, 2) points of a smooth curve inside it."""
+    """Points (M, 2) of a smooth curve inside a closed polygon, by Chaikin's corner cutting."""
     curve = np.asarray(points, float)
     for _ in range(rounds):
         following = np.roll(curve, -1, axis=0)
@@ -73,7 +84,7 @@ def rounded_polygon(points: Sequence[tuple[float, float]], rounds: int = 3) -> A
 
 
 def polygon_distance(polygon: Array, x: Array, z: Array) -> Array:
-    """Signed distance (negative inside) of the points (x, z), any shape, to a closed polygon (M, 2)."""
+    """Signed distance, negative inside, of points to a closed polygon (M, 2); x and z have one shape, any shape."""
     nearest = np.full(x.shape, np.inf)
     inside = np.zeros(x.shape, bool)
     for (ax, az), (bx, bz) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
@@ -86,7 +97,7 @@ def polygon_distance(polygon: Array, x: Array, z: Array) -> Array:
 
 
 class DistanceTable:
-    """A polygon's signed distance, tabled on a fine grid and read back by bilinear interpolation."""
+    """A polygon's signed distance: computed once on a fine grid, then interpolated (bilinear)."""
 
     def __init__(self, polygon: Array, step: float = 0.01, margin: float = 0.35) -> None:
         low, high = polygon.min(0) - margin, polygon.max(0) + margin
@@ -105,9 +116,15 @@ class DistanceTable:
 
 
 def surface_net(field: Array, origin: Array, step: float) -> tuple[Array, Array]:
-    """Mesh of the surface field = 0 (naive surface nets): vertices (N, 3) and quads (M, 4) facing outwards.
+    """The surface field = 0 as a mesh, by naive surface nets.
 
-    `field` is a (X, Y, Z) grid of distances, negative inside, whose first sample lies at `origin`.
+    Args:
+        field: distances on a grid (X, Y, Z), negative inside.
+        origin: the place (3,) of the grid's first sample.
+        step: metres between neighbours in the grid.
+
+    Returns:
+        Vertices (N, 3) and quads (M, 4) that face outwards.
     """
     inside = field < 0
     corners = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
@@ -135,7 +152,7 @@ def surface_net(field: Array, origin: Array, step: float) -> tuple[Array, Array]
 
 
 def _net_faces(inside: Array, number: Array) -> Array:
-    """Quads of a surface net: one around every grid edge whose ends lie on different sides."""
+    """Quads of a surface net: one around every grid edge with one end inside and the other outside."""
     quads = []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
@@ -159,7 +176,7 @@ def _net_faces(inside: Array, number: Array) -> Array:
 def project(
     function: Callable[[Array], Array], points: Array, rounds: int = 2, h: float = 0.004
 ) -> tuple[Array, Array]:
-    """Points (N, 3) moved on to the surface function = 0, and the surface's unit normals there."""
+    """Points (N, 3), moved to the surface function = 0, and the unit normals of the surface there."""
     for step in range(rounds + 1):
         gradient = np.stack([(function(points + h * e) - function(points - h * e)) / (2 * h) for e in np.eye(3)], 1)
         length = np.linalg.norm(gradient, axis=1, keepdims=True) + 1e-9
@@ -170,7 +187,7 @@ def project(
 
 
 def rounded_box(size: Sequence[float], radius: float, pieces: int = 4) -> Mesh:
-    """A box with rounded edges about the origin; `size` is its full extent."""
+    """A box with rounded edges and its centre at the origin; `size` (3,) is measured from face to face."""
     half = np.asarray(size, float) / 2
     radius = min(radius, half.min())
     line = np.linspace(-1, 1, 2 * pieces)
@@ -183,13 +200,11 @@ def rounded_box(size: Sequence[float], radius: float, pieces: int = 4) -> Mesh:
             block[:, axis] = side
             block[:, (axis + 1) % 3], block[:, (axis + 2) % 3] = a.ravel(), b.ravel()
             vertices.append(block)
-            n = line.size
-            for i in range(n - 1):
-                for j in range(n - 1):
-                    quad = tuple(start + k for k in (i * n + j, (i + 1) * n + j, (i + 1) * n + j + 1, i * n + j + 1))
-                    faces.append(quad if side > 0 else quad[::-1])
+            for face in grid_faces(line.size, line.size):
+                quad = tuple(start + k for k in face)
+                faces.append(quad if side > 0 else quad[::-1])
     cube = np.concatenate(vertices)
-    # The last step of the grid towards each edge becomes the rounding, all before it the flat side.
+    # The grid's last step towards each edge becomes the rounding; all steps before it are the flat side.
     inner = half - radius
     core = np.sign(cube) * inner * np.clip(np.abs(cube) / (1 - 1.0 / pieces), 0, 1)
     direction = cube / np.linalg.norm(cube, axis=1, keepdims=True)
@@ -199,22 +214,20 @@ def rounded_box(size: Sequence[float], radius: float, pieces: int = 4) -> Mesh:
 
 
 def lathe(profile: Sequence[tuple[float, float]], pieces: int = 48) -> Mesh:
-    """The (radius, y) points of `profile` turned about the y axis; faces look outwards when y rises along it."""
+    """The solid that `profile`, points (radius, y), makes when it turns about the y axis.
+
+    Faces look outwards if y rises along the profile.
+    """
     rings = np.asarray(profile, float)
     angles = np.arange(pieces) * 2 * np.pi / pieces
     vertices = np.stack(
         [rings[:, :1] * np.cos(angles), np.repeat(rings[:, 1:], pieces, 1), rings[:, :1] * np.sin(angles)], 2
     ).reshape(-1, 3)
-    faces = []
-    for i in range(len(rings) - 1):
-        for j in range(pieces):
-            k = (j + 1) % pieces
-            faces.append((i * pieces + j, (i + 1) * pieces + j, (i + 1) * pieces + k, i * pieces + k))
-    return Mesh(vertices, faces)
+    return Mesh(vertices, grid_faces(len(rings), pieces, closed=True))
 
 
 def tube(path: Sequence[Sequence[float]], radius: float, pieces: int = 8) -> Mesh:
-    """A round tube of constant radius along the points of `path`, with open ends."""
+    """A round tube along the points of `path` (N, 3), open at both ends."""
     points = np.asarray(path, float)
     tangent = np.gradient(points, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
@@ -225,9 +238,4 @@ def tube(path: Sequence[Sequence[float]], radius: float, pieces: int = 8) -> Mes
     angles = np.arange(pieces) * 2 * np.pi / pieces
     ring = side[:, None] * np.cos(angles)[:, None] + up[:, None] * np.sin(angles)[:, None]
     vertices = (points[:, None] + radius * ring).reshape(-1, 3)
-    faces = []
-    for i in range(len(points) - 1):
-        for j in range(pieces):
-            k = (j + 1) % pieces
-            faces.append((i * pieces + j, (i + 1) * pieces + j, (i + 1) * pieces + k, i * pieces + k))
-    return Mesh(vertices, faces)
+    return Mesh(vertices, grid_faces(len(points), pieces, closed=True))

@@ -1,7 +1,7 @@
-"""What each rendered car is and where the camera stands: plain Python, no Blender needed.
+"""What each rendered car is, and where the camera stands. Plain Python, no Blender needed.
 
-Lengths are metres, angles degrees, colours linear RGB in [0, 1]. In the car's own frame x points forward, y to the
-car's left and z up; x = 0 lies midway between the axles and z = 0 on the floor.
+Lengths are in metres, angles in degrees, colours linear RGB in [0, 1]. In the car's own frame x points forward, y to
+the car's left, and z up. x = 0 is midway between the axles, z = 0 is the floor.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import math
 from dataclasses import dataclass
 from random import Random
 
-from render_styles import PAINTS, STYLES, BodyStyle
+from .styles import PAINTS, STYLES, BodyStyle
 
 VIEWS = 16
 WIDTH, HEIGHT = 480, 320
 TEST_FOLD, VALIDATION_FOLD = 0, 1
 
-
-# The first cars of every sample; more cars repeat the list. Order matters: the folds below go by position.
+# Style and colour of each car; more cars repeat the list. The order matters: the folds below go by position.
 LINE_UP: tuple[tuple[str, str], ...] = (
     ("saloon", "white"),
     ("suv", "black"),
@@ -60,8 +59,8 @@ RIMS = ("five", "ten", "double", "seven", "six", "multi", "cover")
 
 
 @dataclass(frozen=True)
-class CarSpec:
-    """One car, complete: shape, paint, wheels and the small differences in how it was photographed."""
+class CarSpec(BodyStyle):
+    """One car: its own measures, paint and wheels, and the small differences between the photo sessions."""
 
     index: int
     car: str
@@ -70,23 +69,6 @@ class CarSpec:
     paint: tuple[float, float, float]
     metallic: float
     roughness: float
-    length: float
-    width: float
-    height: float
-    wheelbase: float
-    front_overhang: float
-    wheel_radius: float
-    clearance: float
-    nose: float
-    cowl: tuple[float, float]
-    screen_top: tuple[float, float]
-    peak: float
-    roof_end: tuple[float, float]
-    rear_base: tuple[float, float]
-    deck: float
-    roof_width: float
-    doors: int
-    pillars: tuple[float, ...]
     rim: str
     rim_colour: tuple[float, float, float]
     cladding: bool
@@ -95,11 +77,11 @@ class CarSpec:
     dark_roof: bool
     chrome: bool
     glass_tint: float  # share of light through the front glass
-    rear_tint: float  # and through the glass behind the driver
+    rear_tint: float  # share of light through the glass behind the driver
     seat: tuple[float, float, float]
     grille: float  # 0 thin and wide .. 1 tall
     lamp: float  # 0 slim .. 1 tall
-    position: tuple[float, float]  # where the car's centre stands on the turntable
+    position: tuple[float, float]  # of the car's centre on the turntable
     exposure: float  # in stops
     warmth: float  # -1 bluish .. 1 yellowish
     camera_height: float
@@ -108,7 +90,7 @@ class CarSpec:
     camera_pitch: float  # degrees below the horizon
     camera_pan: float
     stage_edge: float  # distance from the turntable's centre to the front edge of the stage
-    edge_kind: str  # "white", "dark" or "wood": what lies in front of the stage
+    edge_kind: str  # of the ground in front of the stage: "white", "dark" or "wood"
     noise: float  # standard deviation of the sensor noise, in 8-bit steps
     quality: int  # of the JPEG file
 
@@ -124,7 +106,7 @@ def fold_of(car: str) -> int:
 
 
 def wanted_fold(index: int) -> int:
-    """The fold that the car at this position must have, so that every split holds several body styles."""
+    """The fold of the car at this position. It is chosen so that every split has several body styles."""
     place = index % len(LINE_UP)
     if place in TEST_POSITIONS:
         return TEST_FOLD
@@ -134,7 +116,7 @@ def wanted_fold(index: int) -> int:
 
 
 def car_id(seed: int, index: int) -> str:
-    """A 12-digit hexadecimal id, the same for the same seed and position, in the fold `wanted_fold` names."""
+    """An id of 12 hexadecimal digits in the fold `wanted_fold(index)`; it depends on seed and position only."""
     for attempt in range(1000):
         car = hashlib.sha256(f"{seed}/{index}/{attempt}".encode()).hexdigest()[:12]
         if fold_of(car) == wanted_fold(index):
@@ -143,7 +125,7 @@ def car_id(seed: int, index: int) -> str:
 
 
 def view_angles(spec: CarSpec) -> list[float]:
-    """The turntable's angle for views 1..16: near steps of 22.5 degrees, 0 = the front faces the camera."""
+    """The turntable's angles for views 1..16, in steps of about 22.5 degrees; at 0 the front faces the camera."""
     random = Random(f"angles/{spec.car}")
     start = random.uniform(-3.0, 1.5)
     return [start + view * 360.0 / VIEWS + random.uniform(-0.6, 0.6) for view in range(VIEWS)]
@@ -168,7 +150,7 @@ def _point(random: Random, point: tuple[float, float], dx: float, dz: float) -> 
 
 
 def _shape(random: Random, style: BodyStyle) -> dict[str, object]:
-    """Size and side view of one car: the style's, each number moved a little, heights scaled together."""
+    """Size and side view of one car: each number of its style changed a little, heights scaled together."""
     tall = _jitter(random, 1.0, 0.025)
     scale = _jitter(random, 1.0, 0.035)
 
@@ -176,6 +158,7 @@ def _shape(random: Random, style: BodyStyle) -> dict[str, object]:
         return point[0], point[1] * tall
 
     return {
+        **vars(style),
         "length": style.length * scale,
         "width": _jitter(random, style.width, 0.02),
         "height": style.height * tall,
@@ -191,8 +174,6 @@ def _shape(random: Random, style: BodyStyle) -> dict[str, object]:
         "rear_base": lift(_point(random, style.rear_base, 0.03, 0.02)),
         "deck": style.deck * tall,
         "roof_width": _jitter(random, style.roof_width, 0.02),
-        "doors": style.doors,
-        "pillars": style.pillars,
     }
 
 
@@ -218,13 +199,13 @@ def _fittings(random: Random, style: str, colour: str) -> dict[str, object]:
         "glass_tint": tint,
         "rear_tint": random.uniform(0.18, 0.32) if privacy else tint * 0.9,
         "seat": seat,
-        "grille": random.random() if style not in ("pickup",) else random.uniform(0.7, 1.0),
+        "grille": random.uniform(0.7, 1.0) if style == "pickup" else random.random(),
         "lamp": random.random(),
     }
 
 
 def _photography(random: Random) -> dict[str, object]:
-    """How one car was photographed: a studio of one kind, set up anew for every car."""
+    """Studio, camera and light of one car: the same kind of studio, with small differences for each car."""
     height = random.gauss(2.02, 0.06)
     edge = random.choice(("white", "white", "dark", "wood"))
     return {
@@ -264,5 +245,5 @@ def line_up(seed: int, cars: int) -> list[CarSpec]:
 
 
 def turntable_rotation(angle: float) -> float:
-    """World rotation about z, in radians, of a car whose front faces the camera (towards -y) at angle 0."""
+    """Rotation about z, in radians, that shows a car at this angle; at 0 its front faces the camera, at -y."""
     return math.radians(-90.0 - angle)

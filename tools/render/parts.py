@@ -1,14 +1,15 @@
-"""Everything bolted to a car's shell: wheels, mirrors, seats, rails, aerial, plates, handles, wipers, exhausts.
+"""The parts on and in a car's shell: wheels, mirrors, seats, rails, aerial, plates, handles, wipers, exhausts.
 
-Each function returns meshes in the car's frame, keyed by the name of their material.
+Public functions return meshes in the car's frame: name of the material -> meshes.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from render_body import Body
-from render_mesh import Array, Mesh, joined, lathe, rotation, rounded_box, tube
-from render_params import CarSpec
+
+from .body import Body
+from .mesh import Array, Mesh, joined, lathe, rotation, rounded_box, tube
+from .params import CarSpec
 
 Parts = dict[str, list[Mesh]]
 TYRE_WIDTH = 0.215
@@ -23,7 +24,7 @@ def _both_sides(parts: Parts, material: str, mesh: Mesh) -> None:
 
 
 def _plate(outline: Array, back: float, front: Array | float) -> Mesh:
-    """A flat piece: the outline (N, 2) in (x, z), between y = back and y = front."""
+    """A flat piece with the outline (N, 2) in (x, z), from y = back to y = front."""
     n = len(outline)
     front = np.broadcast_to(np.asarray(front, float), n)
     inner = np.stack([outline[:, 0], np.full(n, back), outline[:, 1]], 1)
@@ -34,7 +35,7 @@ def _plate(outline: Array, back: float, front: Array | float) -> Mesh:
 
 
 def _spoke(inner: float, outer: float, start: float, end: float, dish: float) -> Mesh:
-    """One spoke along +x from radius `inner` to `outer`, its width going from `start` to `end`, face near y = 0."""
+    """One spoke along +x, from radius `inner` to `outer` and from width `start` to `end`; its face is near y = 0."""
     radii = np.linspace(inner, outer, 6)
     widths = start + (end - start) * ((radii - inner) / (outer - inner)) ** 1.5
     depth = -dish * (1 - ((radii - inner) / (outer - inner)) ** 2)
@@ -43,7 +44,7 @@ def _spoke(inner: float, outer: float, start: float, end: float, dish: float) ->
 
 
 def _spokes(kind: str, rim: float) -> list[Mesh]:
-    """The spokes of a wheel whose rim has the radius `rim`, seen along -y (the outside is +y)."""
+    """The spokes of a wheel whose rim has the radius `rim`; the outside is +y."""
     if kind == "cover":
         holes, width, count = 0.62, 0.10, 9
         disc = lathe([(0.0, 0.0), (holes * rim, -0.004), (holes * rim, -0.03)][::-1])
@@ -64,7 +65,7 @@ def _spokes(kind: str, rim: float) -> list[Mesh]:
 
 
 def wheel(spec: CarSpec) -> Parts:
-    """One wheel about its own centre, outside towards +y."""
+    """One wheel, in a frame with its own centre at the origin; the outside is +y."""
     radius, half = spec.wheel_radius, TYRE_WIDTH / 2
     rim = radius * (0.68 if spec.style in ("hatchback", "pickup") else 0.72)
     parts: Parts = {}
@@ -107,14 +108,14 @@ def wheel(spec: CarSpec) -> Parts:
 
 
 def wheels(body: Body) -> Parts:
-    """The four wheels in place."""
+    """The four wheels in their places."""
     spec = body.spec
     one = wheel(spec)
     parts: Parts = {}
     outside = body.half - 0.022 - TYRE_WIDTH / 2
     for x, angle in ((body.front_axle, 0.35 + spec.index), (body.rear_axle, 1.1 + 2.0 * spec.index)):
         for material, meshes in one.items():
-            # Only the turning parts turn: the calliper may sit anywhere.
+            # The calliper turns with the wheel: its place does not matter.
             turned = joined(meshes).moved(turn=rotation("y", angle)).moved((x, outside, spec.wheel_radius))
             _both_sides(parts, material, turned)
     axle = rounded_box((0.08, 2 * outside - 0.2, 0.08), 0.03, 3)
@@ -144,7 +145,7 @@ def mirrors(body: Body) -> Parts:
 
 
 def _surface_y(body: Body, x: float, z: float) -> float:
-    """Half-width of the shell at (x, z), found by stepping inwards."""
+    """Half-width of the shell at (x, z), found by steps from outside."""
     ys = np.linspace(body.half + 0.1, 0.2, 240)
     points = np.stack([np.full_like(ys, x), ys, np.full_like(ys, z)], 1)
     inside = body.distance(points) < 0
@@ -229,7 +230,7 @@ def roof(body: Body) -> Parts:
 
 
 def _seats(body: Body, floor: float) -> list[Mesh]:
-    """Seats in two or three rows, each row no higher than the roof above it allows."""
+    """Seats in two or three rows; each row is as high as the roof above it allows."""
     s, (cx, cz) = body.spec, body.cowl
     meshes = []
     rows = [cx - 1.28] + ([cx - 2.10] if s.doors == 2 else [cx - 1.95]) + ([cx - 2.95] if s.style == "van" else [])
@@ -247,7 +248,7 @@ def _seats(body: Body, floor: float) -> list[Mesh]:
 
 
 def interior(body: Body) -> Parts:
-    """Seats, dashboard and steering wheel, as far as one sees them through the glass."""
+    """What is seen through the glass: seats, dashboard and steering wheel."""
     cx, cz = body.cowl
     floor = cz - 0.62
     parts: Parts = {"seat": _seats(body, floor)}
@@ -264,7 +265,7 @@ def interior(body: Body) -> Parts:
 
 
 def all_parts(body: Body) -> dict[str, Mesh]:
-    """Every part of a car but its shell, one mesh a material."""
+    """All parts of a car except its shell: name of the material -> one mesh."""
     collected: Parts = {}
     for group in (wheels(body), mirrors(body), trim(body), roof(body), interior(body)):
         for material, meshes in group.items():

@@ -1,4 +1,4 @@
-"""One car in the studio, and its photos and masks as Cycles draws them."""
+"""One car in the studio: its photos and masks, drawn by Blender's Cycles."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-import render_materials
-import render_studio
 from PIL import Image
-from render_body import Body
-from render_mesh import Array
-from render_params import HEIGHT, WIDTH, CarSpec, turntable_rotation, view_angles
-from render_parts import all_parts
-from render_zones import zones
+
+from . import materials, studio
+from .body import Body
+from .mesh import Array
+from .params import HEIGHT, WIDTH, CarSpec, turntable_rotation, view_angles
+from .parts import all_parts
+from .zones import zones
 
 MASK_SCALE = 2
 
 
 def _shell(spec: CarSpec, body: Body) -> bpy.types.Object:
-    """The painted shell with its zones as vertex attributes and its exact normals."""
+    """The painted shell, with its zones as vertex attributes and its exact normals."""
     vertices, quads, normals = body.mesh()
     data = bpy.data.meshes.new("shell")
     data.from_pydata(vertices.tolist(), [], quads.tolist())
@@ -28,18 +28,16 @@ def _shell(spec: CarSpec, body: Body) -> bpy.types.Object:
     for name, values in zones(body, vertices).items():
         attribute = data.attributes.new(name, "FLOAT", "POINT")
         attribute.data.foreach_set("value", np.ascontiguousarray(values, np.float32))
-    data.materials.append(render_materials.body(spec))
-    shell = bpy.data.objects.new("shell", data)
-    bpy.context.scene.collection.objects.link(shell)
-    return shell
+    data.materials.append(materials.body(spec))
+    return studio.added("shell", data)
 
 
 def _build_car(spec: CarSpec, pivot: bpy.types.Object) -> list[bpy.types.Object]:
-    """The car's objects, standing on the turntable and turning with it."""
+    """The car's objects; they are on the turntable and turn with it."""
     body = Body(spec)
-    looks = render_materials.fittings(spec)
+    looks = materials.fittings(spec)
     objects = [_shell(spec, body)]
-    objects += [render_studio.put(name, mesh, looks[name]) for name, mesh in all_parts(body).items()]
+    objects += [studio.put(name, mesh, looks[name]) for name, mesh in all_parts(body).items()]
     for item in objects:
         item.location = (spec.position[0], spec.position[1], 0.0)
         item.parent = pivot
@@ -47,7 +45,7 @@ def _build_car(spec: CarSpec, pivot: bpy.types.Object) -> list[bpy.types.Object]
 
 
 def _settings(samples: int, threads: int) -> bpy.types.Scene:
-    """Cycles set for few samples with a denoiser."""
+    """Settings of Cycles for few samples and a denoiser."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
@@ -71,6 +69,7 @@ def _settings(samples: int, threads: int) -> bpy.types.Scene:
 
 
 def _rendered(scene: bpy.types.Scene, size: tuple[int, int], path: Path) -> Array:
+    """The scene as a picture, uint8 (height, width, 3); the file at `path` is only used on the way."""
     scene.render.resolution_x, scene.render.resolution_y = size
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
@@ -81,8 +80,8 @@ def _rendered(scene: bpy.types.Scene, size: tuple[int, int], path: Path) -> Arra
 
 
 def _mask_scene(scene: bpy.types.Scene, car: list[bpy.types.Object]) -> None:
-    """White car on black: every other object hidden, no light but the car's own."""
-    made, nodes = render_materials.material("mask")
+    """Make the scene a white car on black: all other objects are hidden, only the car gives light."""
+    made, nodes = materials.material("mask")
     nodes.finish(nodes.shader("ShaderNodeEmission", Color=(1.0, 1.0, 1.0), Strength=1.0))
     for item in scene.objects:
         if item.type in ("MESH", "LIGHT"):
@@ -97,12 +96,13 @@ def _mask_scene(scene: bpy.types.Scene, car: list[bpy.types.Object]) -> None:
 
 
 def draw(spec: CarSpec, scratch: Path, samples: int, threads: int, views: list[int]) -> tuple[list[Array], list[Array]]:
-    """Draw views (numbered from 1) of one car.
+    """Draw views of one car; views are counted from 1.
 
-    Returns photos, uint8 (320, 480, 3), and coverages, float (320, 480): the car's share of each pixel.
+    Returns:
+        A photo of each view, uint8 (320, 480, 3), and its coverage, float (320, 480): the car's share of each pixel.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    pivot = render_studio.build(spec)
+    pivot = studio.build(spec)
     car = _build_car(spec, pivot)
     scene = _settings(samples, threads)
     scene.view_settings.exposure = spec.exposure

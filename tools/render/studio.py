@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import bpy
 import numpy as np
-from render_materials import Nodes, material, plain
-from render_mesh import Array, Mesh
-from render_params import CarSpec
+
+from .materials import Nodes, material, plain
+from .mesh import Array, Mesh
+from .params import CarSpec
 
 WORD = "SEGMENT"
 BOLD_FROM = 3  # the first letters are thin, the others bold
@@ -18,7 +19,7 @@ WALL = 5.0  # radius of the curved wall about the turntable
 RIM = 0.80  # height at which the grey floor's curved end stops
 LETTER_HEIGHT = 1.07
 
-# Letters as strokes in a box one unit high: each a list of points to be joined.
+# Of each letter the width, and its strokes: lists of points in a box one unit high, joined by lines.
 _ARC = [(math.cos(math.radians(a)), math.sin(math.radians(a))) for a in range(0, 361, 15)]
 LETTERS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "S": (
@@ -36,21 +37,31 @@ LETTERS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
 }
 
 
+def added(name: str, data: bpy.types.ID | None) -> bpy.types.Object:
+    """A new object of the scene: a mesh, a lamp, a camera, or an empty one without `data`."""
+    made = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(made)
+    return made
+
+
 def put(name: str, mesh: Mesh, look: bpy.types.Material, smooth: bool = True) -> bpy.types.Object:
-    """Add a mesh to the scene with one material."""
+    """Add a mesh with one material to the scene."""
     data = bpy.data.meshes.new(name)
     data.from_pydata([tuple(v) for v in mesh.vertices.tolist()], [], mesh.faces)
     data.materials.append(look)
     if smooth:
         data.shade_smooth()
         data.set_sharp_from_angle(angle=math.radians(38))
-    made = bpy.data.objects.new(name, data)
-    bpy.context.scene.collection.objects.link(made)
-    return made
+    return added(name, data)
 
 
 def _revolved(profile: list[tuple[float, float]], start: float, end: float, pieces: int) -> Mesh:
-    """The (radius, z) points turned about z from `start` to `end` degrees (0 = +x, 90 = away from the camera)."""
+    """The surface that the points (radius, z) make when they turn about z.
+
+    Args:
+        start, end: angles in degrees; 0 is +x, 90 is away from the camera.
+        pieces: how many faces go round.
+    """
     rings = np.asarray(profile, float)
     angles = np.radians(np.linspace(start, end, pieces + 1))
     vertices = np.stack(
@@ -69,12 +80,12 @@ def _revolved(profile: list[tuple[float, float]], start: float, end: float, piec
 
 
 def _stroke(points: list[tuple[float, float]], width: float) -> list[Array]:
-    """Quads (4, 2) that draw a line of this width through the points, corners filled."""
+    """Quads (4, 2) that draw a line of this width through the points, with filled corners."""
     quads = []
     for (ax, az), (bx, bz) in pairwise(points):
         length = math.hypot(bx - ax, bz - az)
         ux, uz = (bx - ax) / length * width / 2, (bz - az) / length * width / 2
-        # A little longer at both ends, so that corners close.
+        # Each piece is a little longer at both ends: that fills the corners.
         lead = 0.8 if len(points) > 6 else 1.0
         ax, az, bx, bz = ax - ux * lead, az - uz * lead, bx + ux * lead, bz + uz * lead
         steps = max(1, int(length / 0.1))
@@ -89,8 +100,16 @@ def _stroke(points: list[tuple[float, float]], width: float) -> list[Array]:
     return quads
 
 
-def lettering() -> tuple[Mesh, Mesh]:
-    """The word on the curved wall: its thin letters and its bold ones."""
+def _on_wall(quads: list[Array], gap: float, height: float = 0.0) -> Mesh:
+    """Flat quads (4, 2), x and z in metres, bent along the curved wall, `gap` before it and `height` above its foot."""
+    flat = np.concatenate(quads)
+    angle = math.pi / 2 - flat[:, 0] / WALL
+    vertices = np.stack([(WALL - gap) * np.cos(angle), (WALL - gap) * np.sin(angle), height + flat[:, 1]], 1)
+    return Mesh(vertices, [tuple(range(4 * i, 4 * i + 4)) for i in range(len(quads))])
+
+
+def lettering() -> list[Mesh]:
+    """The word on the curved wall: its thin letters, and its bold ones."""
     groups: tuple[list[Array], list[Array]] = ([], [])
     x = 0.0
     for number, letter in enumerate(WORD):
@@ -102,16 +121,7 @@ def lettering() -> tuple[Mesh, Mesh]:
             groups[bold].extend(_stroke(inset, width))
         x += wide + 0.46
     middle = (x - 0.46) / 2
-    meshes = []
-    for group in groups:
-        flat = np.concatenate(group)
-        angle = math.pi / 2 - (flat[:, 0] - middle) * LETTER_HEIGHT / WALL
-        radius = WALL - 0.03
-        vertices = np.stack(
-            [radius * np.cos(angle), radius * np.sin(angle), RIM - 0.02 + flat[:, 1] * LETTER_HEIGHT], 1
-        )
-        meshes.append(Mesh(vertices, [tuple(range(4 * i, 4 * i + 4)) for i in range(len(group))]))
-    return meshes[0], meshes[1]
+    return [_on_wall([(quad - (middle, 0)) * LETTER_HEIGHT for quad in group], 0.03, RIM - 0.02) for group in groups]
 
 
 def _floor_material(
@@ -125,13 +135,12 @@ def _floor_material(
 
 
 def _wall_material(spec: CarSpec) -> bpy.types.Material:
-    """White wall, lit from a slot at its foot."""
+    """The white wall; light comes from a slot at its foot."""
     made, nodes = material("wall")
-    place = nodes.node("ShaderNodeSeparateXYZ")
-    nodes.plug(place.inputs[0], nodes.node("ShaderNodeTexCoord").outputs["Object"])
-    foot = nodes.ramp(place.outputs["Z"], RIM - 0.05, RIM + 0.75, 0.42, 0.0)
+    x, _, z = nodes.axes()
+    foot = nodes.ramp(z, RIM - 0.05, RIM + 0.75, 0.42, 0.0)
     uneven = nodes.ramp(nodes.noise(0.5, 1.0), 0.3, 0.7, 0.80, 0.90)
-    side = nodes.ramp(place.outputs["X"], -5.0, 5.0, -0.02, 0.03)
+    side = nodes.ramp(x, -5.0, 5.0, -0.02, 0.03)
     level = nodes.math("ADD", nodes.math("ADD", uneven, side), foot)
     warm = 0.012 * spec.warmth
     nodes.finish(nodes.shader("ShaderNodeEmission", Color=(1.0, 0.995 - warm, 0.985 - 2 * warm), Strength=level))
@@ -145,8 +154,7 @@ def _ring(name: str, inner: float, outer: float, z: float, look: bpy.types.Mater
 
 def build(spec: CarSpec) -> bpy.types.Object:
     """Build the studio for one car; returns the empty object that turns the car and the turntable."""
-    pivot = bpy.data.objects.new("pivot", None)
-    bpy.context.scene.collection.objects.link(pivot)
+    pivot = added("pivot", None)
     level = 0.385
     floor = _floor_material("floor", level, (0.985, 0.99, 1.02), 0.10, 0.42)
     table = _floor_material("table", 0.97 * level, (1.0, 0.985, 0.96), 0.45, 0.36)
@@ -176,7 +184,7 @@ def build(spec: CarSpec) -> bpy.types.Object:
 
 
 def _stage(spec: CarSpec, floor: bpy.types.Material) -> None:
-    """Floor, its curved end, the wall behind, and the front edge of the stage."""
+    """The floor, its curved end, the wall behind it, and the front edge of the stage."""
     centre = 5.5
     radius = centre + spec.stage_edge
     plate = put("floor", _revolved([(0.0, 0.0), (radius, 0.0)], 0, 360, 160), floor, smooth=False)
@@ -207,27 +215,17 @@ def _stage(spec: CarSpec, floor: bpy.types.Material) -> None:
     put("wall", _revolved([(WALL, 0.3), (WALL, 4.2)], -25, 205, 120), _wall_material(spec))
     door = [(-1.25, 0.2), (-1.25, 2.08), (1.05, 2.08), (1.05, 0.2)]
     quads = [q for a, b in pairwise(door) for q in _stroke([a, b], 0.008)]
-    flat = np.concatenate(quads)
-    angle = math.pi / 2 - flat[:, 0] / WALL
-    outline = np.stack([(WALL - 0.02) * np.cos(angle), (WALL - 0.02) * np.sin(angle), flat[:, 1]], 1)
-    put(
-        "door",
-        Mesh(outline, [tuple(range(4 * i, 4 * i + 4)) for i in range(len(quads))]),
-        plain("doorline", (0.25, 0.25, 0.25), 0.0, 0.8),
-        smooth=False,
-    )
+    put("door", _on_wall(quads, 0.02), plain("doorline", (0.25, 0.25, 0.25), 0.0, 0.8), smooth=False)
 
 
 def _world(spec: CarSpec) -> None:
-    """Light from all sides: bright ceiling panels, a paler horizon, and one large lamp for the soft shadow."""
+    """The light: bright ceiling panels, a paler horizon, and one large lamp for the soft shadow."""
     world = bpy.data.worlds.new("world")
     bpy.context.scene.world = world
     world.use_nodes = True
     world.cycles.sampling_method = "NONE"
     nodes = Nodes(world.node_tree)
-    place = nodes.node("ShaderNodeSeparateXYZ")
-    nodes.plug(place.inputs[0], nodes.node("ShaderNodeTexCoord").outputs["Generated"])
-    x, y, z = place.outputs
+    x, y, z = nodes.axes("Generated")
     height = nodes.math("MAXIMUM", z, 0.02)
     across = nodes.math("DIVIDE", y, height)
     along = nodes.math("DIVIDE", x, height)
@@ -243,18 +241,16 @@ def _world(spec: CarSpec) -> None:
     nodes.plug(nodes.node("ShaderNodeOutputWorld").inputs["Surface"], background)
     lamp = bpy.data.lights.new("lamp", "AREA")
     lamp.shape, lamp.size, lamp.size_y, lamp.energy = "RECTANGLE", 5.0, 3.5, 95.0
-    lit = bpy.data.objects.new("lamp", lamp)
+    lit = added("lamp", lamp)
     lit.location = (0.0, 0.3, 4.4)
     lit.visible_glossy = False
     lit.visible_camera = False
-    bpy.context.scene.collection.objects.link(lit)
 
 
 def _camera(spec: CarSpec) -> None:
     data = bpy.data.cameras.new("camera")
     data.sensor_width, data.lens = 36.0, 36.0 * spec.camera_focal
-    camera = bpy.data.objects.new("camera", data)
+    camera = added("camera", data)
     camera.location = (0.0, -spec.camera_distance, spec.camera_height)
     camera.rotation_euler = (math.radians(90.0 - spec.camera_pitch), 0.0, math.radians(spec.camera_pan))
-    bpy.context.scene.collection.objects.link(camera)
     bpy.context.scene.camera = camera

@@ -1,15 +1,18 @@
-"""Where a car's glass, lamps, grille, black trim, chrome and panel gaps lie on its shell.
+"""The zones of a car's shell: glass, lamps, grille, black trim, chrome and panel gaps.
 
-Each zone is one number a vertex: metres outside (positive) or inside (negative) the zone's edge.
+A zone is one number for each vertex: the distance to the zone's edge in metres, negative inside. The material compares
+it with zero, so the edges of zones are sharp on a coarse mesh too.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from render_body import NOWHERE, Body
-from render_mesh import Array
+
+from .body import Body
+from .mesh import Array
 
 Zones = dict[str, Array]
+NOWHERE = 0.5  # a value far outside
 
 
 def _least(*parts: Array) -> Array:
@@ -21,7 +24,7 @@ def _all(*parts: Array) -> Array:
 
 
 def _window_parts(body: Body, x: Array, y: Array, z: Array, points: Array) -> tuple[Array, Array, Array]:
-    """Side windows as one opening, windscreen, rear window."""
+    """The side windows as one opening, the windscreen, the rear window."""
     s = body.spec
     bent = body.bent(points, 0.16, 0.12, 0.055)
     depth = body.cabin_side(*bent)
@@ -40,19 +43,19 @@ def _window_parts(body: Body, x: Array, y: Array, z: Array, points: Array) -> tu
 
 
 def _pillar_lines(body: Body) -> list[float]:
-    """x of the window pillars at the sill."""
+    """x of the window pillars where they meet the sill."""
     start, end = body.cowl[0], body.rear_base[0]
     return [start + share * (end - start) for share in body.spec.pillars]
 
 
 def _pillar_gap(body: Body, x: Array, z: Array) -> Array:
-    """Distance to the nearest pillar's middle line; pillars lean back a little."""
+    """Distance to the middle line of the nearest pillar; pillars lean back a little."""
     lean = 0.10 * (z - body.cowl[1])
     return _least(*[np.abs(x + lean - at) for at in _pillar_lines(body)])
 
 
 def _lamps(body: Body, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
-    """Headlamps with fog lamps, tail lamps, and the distance to the nearest bulb."""
+    """Headlamps and fog lamps, tail lamps, and the distance to the nearest bulb."""
     s = body.spec
     tall = s.style in ("suv", "pickup", "van")
     height = 0.09 + 0.07 * s.lamp + (0.05 if tall else 0.0)
@@ -79,7 +82,7 @@ def _lamps(body: Body, x: Array, y: Array, z: Array) -> tuple[Array, Array, Arra
 
 
 def _grilles(body: Body, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
-    """The upper grille and the air intake under it."""
+    """The upper grille, and the air intake below it."""
     s = body.spec
     ahead = body.front - 0.25 - x
     tall = 0.07 + 0.15 * s.grille + (0.08 if s.style in ("pickup", "suv") else 0.0)
@@ -93,7 +96,7 @@ def _grilles(body: Body, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
 
 
 def _gaps(body: Body, x: Array, y: Array, z: Array) -> Zones:
-    """Panel gaps: for each, the signed distance to its line and how far outside its reach a point lies."""
+    """Panel gaps. `gapN` is the signed distance to the line of a gap, `reachN` to the area in which it is drawn."""
     s = body.spec
     side = _all(s.clearance + 0.14 - z, z - body.belt(x) - 0.02, 0.75 * body.half - y)
     front_edge = body.front_axle - body.arch - 0.10 + 0.12 * (z - 0.6)
@@ -125,7 +128,7 @@ def _gaps(body: Body, x: Array, y: Array, z: Array) -> Zones:
 
 
 def zones(body: Body, points: Array) -> Zones:
-    """Every zone's value at the points (N, 3) of the shell: name -> (N,) float."""
+    """The values of every zone at the points (N, 3) of the shell: name -> (N,) float."""
     s = body.spec
     x, z = points[:, 0], points[:, 2]
     y = np.abs(points[:, 1])
