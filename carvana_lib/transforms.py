@@ -1,23 +1,26 @@
 """From bytes to what the net reads, and random changes to photo and mask together.
 
-Everything works on a whole batch on its own device, and every photo of the batch draws its own
-numbers. The random numbers come from a CPU generator, so all devices see the same augmentation.
+Everything works on a whole batch, on the batch's device, and each photo gets its own random numbers. They come from
+a generator on the CPU, so a seed gives the same augmentation on every device.
 """
 
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-DRAWS = 9  # random numbers a photo
+# The random numbers of a batch, (N,) each in [0, 1). For all but `flip` and `warp`, 0.5 is no change.
+Draws = namedtuple("Draws", "flip turn size right down brightness contrast saturation warp")
+DRAWS = len(Draws._fields)
 _GREY = (0.299, 0.587, 0.114)
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape."""
+    """uint8 in 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape."""
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     return scaled * 2 - 1
 
@@ -45,45 +48,45 @@ class Augment:
     def __call__(
         self, images: torch.Tensor, masks: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (N, 3, H, W) and masks (N, 1, H, W), float in [0, 1], to the same, changed."""
+        """Change images (N, 3, H, W) and masks (N, 1, H, W), float in [0, 1]; the shapes stay."""
         draws = torch.rand((len(images), DRAWS), generator=generator).to(images.device)
         return self.apply(images, masks, draws)
 
     def apply(
         self, images: torch.Tensor, masks: torch.Tensor, draws: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As a call, with the random numbers given: float (N, DRAWS) in [0, 1)."""
-        flip = draws[:, 0] < self.flip
+        """As a call, with the random numbers given: float (N, DRAWS) in [0, 1), a column for each field of `Draws`."""
+        draw = Draws(*draws.unbind(1))
         # Photo and mask are warped as one four-channel picture: they cannot drift apart.
         both = torch.cat([images, masks], dim=1)
         if self.rotate or self.scale or self.shift:
-            # 0.5 is the middle of every range: no change.
-            moves = torch.where(draws[:, 8:] < self.warped, draws[:, 1:5], 0.5)
+            matrices = self._matrices(draw, aspect=images.shape[-1] / images.shape[-2])
             # Interpolation of ones may round to just above 1.
-            both = warp(both, self._matrices(flip, moves, aspect=images.shape[-1] / images.shape[-2])).clamp_(0, 1)
+            both = warp(both, matrices).clamp_(0, 1)
         elif self.flip:
-            both = torch.where(flip[:, None, None, None], both.flip(-1), both)
+            both = torch.where((draw.flip < self.flip)[:, None, None, None], both.flip(-1), both)
         images, masks = both[:, :3], both[:, 3:]
         if self.colour:
-            factors = 1 + self.colour * (2 * draws[:, 5:8] - 1)
-            images = change_colour(images, *factors.unbind(1))
+            parts = (draw.brightness, draw.contrast, draw.saturation)
+            images = change_colour(images, *(1 + self.colour * (2 * part - 1) for part in parts))
         return images, masks
 
-    def _matrices(self, flip: torch.Tensor, draws: torch.Tensor, aspect: float) -> torch.Tensor:
-        """(N, 2, 3) matrices from output to input coordinates, both in [-1, 1]."""
-        turn, zoom, right, down = (2 * draws - 1).unbind(1)
-        angle = turn * math.radians(self.rotate)
-        size = 1 + zoom * self.scale
-        mirror = 1 - 2 * flip.float()
+    def _matrices(self, draw: Draws, aspect: float) -> torch.Tensor:
+        """(N, 2, 3) matrices from output to input coordinates, both in [-1, 1]: where each pixel comes from."""
+        warped = draw.warp < self.warped
+        moves = (draw.turn, draw.size, draw.right, draw.down)
+        turn, size, right, down = (torch.where(warped, 2 * move - 1, 0.0) for move in moves)
+        mirror = 1 - 2 * (draw.flip < self.flip).float()
+        angle, size = turn * math.radians(self.rotate), 1 + size * self.scale
         cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+        # A side is 2 long, from -1 to 1, whatever its pixels: hence the 2 here and `aspect` below.
         right, down = 2 * right * self.shift, 2 * down * self.shift
-        # x and y both run from -1 to 1, so a side is 2 long, and not square: hence `aspect`.
         rows = [cos * mirror, -sin / aspect, right, sin * aspect * mirror, cos, down]
         return torch.stack(rows, dim=1).reshape(-1, 2, 3)
 
 
 def warp(pictures: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Pictures (N, C, H, W) resampled through (N, 2, 3) matrices; edges repeat outwards."""
+    """Resample pictures (N, C, H, W) through (N, 2, 3) matrices; outside a picture its edge is repeated."""
     grid = F.affine_grid(matrices, list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
@@ -91,8 +94,8 @@ def warp(pictures: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 def change_colour(
     images: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor, saturation: torch.Tensor
 ) -> torch.Tensor:
-    """Images (N, 3, H, W) in [0, 1] with one factor of each kind a photo, (N,); 1 changes nothing."""
-    brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
+    """Change images (N, 3, H, W) in [0, 1] by a factor of each kind for each photo, (N,); 1 changes nothing."""
+    brightness, contrast, saturation = (factor[:, None, None, None] for factor in (brightness, contrast, saturation))
     weights = torch.tensor(_GREY, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)
     images = images * brightness
     grey = (images * weights).sum(1, keepdim=True)

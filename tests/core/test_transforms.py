@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from carvana_lib.transforms import DRAWS, Augment, change_colour, normalise, warp
+from carvana_lib.transforms import DRAWS, Augment, Draws, change_colour, normalise, warp
 
 ALL = Augment(flip=0.5, rotate=20, scale=0.2, shift=0.1, colour=0.3)
 MIDDLE = 0.5  # a draw that changes nothing, except for the flip
@@ -17,9 +17,11 @@ def random_batch(photos=4, height=16, width=24, seed=0):
     return images, masks
 
 
-def neutral_draws(photos=1):
+def neutral_draws(photos=1, **values):
+    """Draws that change nothing, apart from the named columns, which all get their value."""
     draws = torch.full((photos, DRAWS), MIDDLE)
-    draws[:, 0] = NO_FLIP
+    for name, value in {"flip": NO_FLIP, **values}.items():
+        draws[:, Draws._fields.index(name)] = value
     return draws
 
 
@@ -68,8 +70,7 @@ def test_normalise_gives_the_same_for_bytes_and_for_floats_of_any_shape():
 
 def test_flip_moves_photo_and_mask_of_exactly_the_drawn_ones():
     images, masks = random_batch(photos=5)
-    draws = neutral_draws(5)
-    draws[:, 0] = torch.tensor([0.0, 0.29, 0.3, 0.31, 0.99])
+    draws = neutral_draws(5, flip=torch.tensor([0.0, 0.29, 0.3, 0.31, 0.99]))
     new_images, new_masks = Augment(flip=0.3).apply(images, masks, draws)
     flipped = torch.tensor([True, True, False, False, False])
     assert torch.equal(new_images[flipped], images[flipped].flip(-1))
@@ -88,8 +89,7 @@ def test_flip_is_a_probability(flip, expected):
 
 def test_flip_within_a_warp_is_the_same_flip():
     images, masks = random_batch(photos=2)
-    draws = neutral_draws(2)
-    draws[0, 0] = 0.0
+    draws = neutral_draws(2, flip=torch.tensor([0.0, NO_FLIP]))
     new_images, new_masks = Augment(flip=0.5, rotate=10, scale=0.1, shift=0.1).apply(images, masks, draws)
     torch.testing.assert_close(new_images[0], images[0].flip(-1), atol=1e-4, rtol=0)
     torch.testing.assert_close(new_masks[0], masks[0].flip(-1), atol=1e-4, rtol=0)
@@ -167,8 +167,7 @@ def test_rotation_keeps_circles_round_and_the_angle_true_in_a_picture_that_is_no
 ):
     x, y = width / 2 + 40, height / 2 - 15
     images, masks = blob(height, width, x, y)
-    draws = neutral_draws()
-    draws[0, 0], draws[0, 1] = flip_draw, turn
+    draws = neutral_draws(flip=flip_draw, turn=turn)
     _, turned = Augment(flip=0.5, rotate=30).apply(images, masks, draws)
     area, centre, roundness = measure(turned)
     assert roundness == pytest.approx(1, abs=0.01)
@@ -183,19 +182,17 @@ def test_rotation_keeps_circles_round_and_the_angle_true_in_a_picture_that_is_no
 @pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.8), (0.75, 1.1)])
 def test_scale_is_a_factor_on_length_about_the_middle(draw, factor):
     images, masks = blob()
-    draws = neutral_draws()
-    draws[0, 2] = draw
+    draws = neutral_draws(size=draw)
     area, centre, roundness = measure(Augment(scale=0.2).apply(images, masks, draws)[1])
     assert area == pytest.approx(factor**2 * measure(masks)[0], rel=0.01)
     assert centre == pytest.approx([120 + factor * 45, 80 - factor * 20], abs=0.1)
     assert roundness == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize(("column", "axis", "side"), [(3, 0, 240), (4, 1, 160)])
-def test_the_largest_shift_is_a_share_of_the_side(column, axis, side):
+@pytest.mark.parametrize(("name", "axis", "side"), [("right", 0, 240), ("down", 1, 160)])
+def test_the_largest_shift_is_a_share_of_the_side(name, axis, side):
     images, masks = blob(x=120, y=80)
-    draws = neutral_draws()
-    draws[0, column] = 0.0
+    draws = neutral_draws(**{name: 0.0})
     _, centre, _ = measure(Augment(shift=0.1).apply(images, masks, draws)[1])
     moves = [centre[0] - 120, centre[1] - 80]
     assert abs(moves[axis]) == pytest.approx(0.1 * side, abs=0.1)
@@ -205,9 +202,7 @@ def test_the_largest_shift_is_a_share_of_the_side(column, axis, side):
 @pytest.mark.parametrize(("draw", "same"), [(0.49, False), (0.51, True)])
 def test_photos_that_are_not_warped_keep_every_pixel(draw, same):
     images, masks = random_batch(photos=1)
-    draws = neutral_draws()
-    draws[0, 1:5] = 0.9
-    draws[0, 8] = draw
+    draws = neutral_draws(turn=0.9, size=0.9, right=0.9, down=0.9, warp=draw)
     new_images, new_masks = Augment(rotate=10, scale=0.1, shift=0.1, warped=0.5).apply(images, masks, draws)
     assert torch.allclose(new_images, images, atol=1e-5) == same
     assert torch.allclose(new_masks, masks, atol=1e-5) == same
@@ -223,31 +218,28 @@ def test_warped_ones_are_not_above_1():
 
 
 @pytest.mark.parametrize(
-    ("setting", "columns"),
+    ("setting", "names"),
     [
-        ({"flip": 0.5}, {0}),
-        ({"flip": 0, "rotate": 20}, {1}),
-        ({"flip": 0, "scale": 0.2}, {2}),
-        ({"flip": 0, "shift": 0.2}, {3, 4}),
-        ({"flip": 0, "colour": 0.3}, {5, 6, 7}),
+        ({"flip": 0.5}, {"flip"}),
+        ({"flip": 0, "rotate": 20}, {"turn"}),
+        ({"flip": 0, "scale": 0.2}, {"size"}),
+        ({"flip": 0, "shift": 0.2}, {"right", "down"}),
+        ({"flip": 0, "colour": 0.3}, {"brightness", "contrast", "saturation"}),
     ],
 )
-def test_every_column_of_the_draws_has_one_meaning(setting, columns):
+def test_every_column_of_the_draws_has_one_meaning(setting, names):
     images, masks = random_batch(photos=1)
     augment = Augment(**setting)
     before = augment.apply(images, masks, neutral_draws())
-    for column in range(8):
-        draws = neutral_draws()
-        draws[0, column] = 0.1
-        after = augment.apply(images, masks, draws)
-        assert torch.equal(before[0], after[0]) == (column not in columns)
+    for name in Draws._fields:
+        after = augment.apply(images, masks, neutral_draws(**{name: 0.1}))
+        assert torch.equal(before[0], after[0]) == (name not in names)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.3, 0.999])
 def test_colour_leaves_the_mask_alone_and_stays_in_range(draw):
     images, masks = random_batch()
-    draws = neutral_draws(4)
-    draws[:, 5:] = draw
+    draws = neutral_draws(4, brightness=draw, contrast=draw, saturation=draw)
     new_images, new_masks = Augment(flip=0, colour=0.9).apply(images, masks, draws)
     assert torch.equal(new_masks, masks)
     assert not torch.allclose(new_images, images, atol=0.05)
@@ -283,7 +275,6 @@ def test_saturation_0_leaves_grey_and_a_half_leaves_half_the_colour():
 
 def test_the_draws_set_brightness_then_contrast_then_saturation():
     images, masks = random_batch(photos=1)
-    draws = neutral_draws()
-    draws[0, 5:8] = torch.tensor([0.9, 0.2, 0.7])
+    draws = neutral_draws(brightness=0.9, contrast=0.2, saturation=0.7)
     expected = change_colour(images, torch.tensor([1.16]), torch.tensor([0.88]), torch.tensor([1.08]))
     torch.testing.assert_close(Augment(flip=0, colour=0.2).apply(images, masks, draws)[0], expected)
