@@ -59,7 +59,7 @@ def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str
         if inside.as_posix() == "README.md":
             return f"]({'../' * len(folder.parts)}docs/index.md)"
         if inside.parts[0] == "carvana_lib" and path.suffix == ".py":
-            return f"](#carvana_lib.{path.stem})"
+            return f"](#{'.'.join(inside.with_suffix('').parts)})"
         if path.exists() and path.suffix not in _SHOWN:
             return f"]({repository}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{anchor})"
         return match[0]

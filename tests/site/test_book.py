@@ -27,7 +27,7 @@ CARS = {"00a5e6a64669": 3, "48736feacede": 1, "e7e435738c1d": 12}  # a car of ea
 DARK = (
     "docs/index",
     "docs/demo",
-    "docs/api/scores",
+    "docs/api/core",
     "notebooks/05_losses_and_metrics",
     "notebooks/exercises/04_build_unet",
 )
@@ -287,13 +287,6 @@ def test_without_npm_one_sentence_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["book.py"])
     assert book.main() == 1
     assert "install it from https://nodejs.org" in capsys.readouterr().out
-
-
-def test_the_reference_covers_every_module():
-    listed = re.findall(
-        r"automodule:: carvana_lib\.(\w+)", "".join(p.read_text() for p in (ROOT / "docs/api").glob("*.rst"))
-    )
-    assert sorted(listed) == sorted(p.stem for p in (ROOT / "carvana_lib").glob("*.py") if p.stem[0] != "_")
 
 
 @pytest.fixture(scope="module")

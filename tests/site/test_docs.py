@@ -10,9 +10,14 @@ import nbformat
 import pytest
 import yaml
 
+from carvana_lib import PRESETS
+from carvana_lib.cli.commands import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 TEACH = ROOT / "docs" / "teach"
+LIBRARY = ROOT / "carvana_lib"
 NOTEBOOKS = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("[01]*.ipynb"))}
+CORE = ["config", "images", "data", "transforms", "unet", "losses", "training", "metrics", "evaluation", "prediction"]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -62,6 +67,58 @@ def test_a_dead_link_or_anchor_is_noticed(tmp_path):
         "# A title\n\n[here](#a-title) [there](#other) [gone](gone.md) [in code](`x`)\n\n```\n[no](no)\n```\n"
     )
     assert dead_links(page)[:2] == ["#other", "gone.md#"]
+
+
+def test_files_and_modules_that_pages_name_exist():
+    """Paths in backticks that begin with a folder of the project, scripts after `python`, modules after `python -m`."""
+    gone, seen = [], 0
+    for page in (page for page in PAGES if page.suffix == ".md"):
+        text = page.read_text(encoding="utf-8")
+        paths = re.findall(r"`((?:carvana_lib|tools|tests|benchmarks|docs|notebooks)/[\w./]*)`", text)
+        paths += re.findall(r"python (\w[\w/]*\.py)", text)
+        modules = re.findall(r"python -m ((?:carvana_lib|tools|benchmarks)[\w.]*)", text)
+        gone += [f"{page.name}: {name}" for name in paths if not (ROOT / name).exists()]
+        gone += [f"{page.name}: {name}" for name in modules if not runs_as_module(ROOT / name.replace(".", "/"))]
+        seen += len(paths) + len(modules)
+    assert gone == []
+    assert seen > 40
+
+
+def runs_as_module(path: Path) -> bool:
+    return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+def test_a_stranger_finds_each_file_of_the_table():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = page.split("## The stranger's test")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.+\?) \| `([^`]+)` \|$", section, flags=re.MULTILINE)
+    assert len(rows) == section.count("\n|") - 2 >= 10
+    assert [name for _, name in rows if not (ROOT / name).is_file()] == []
+
+
+def test_the_readme_draws_the_tree_that_is_there():
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("```\ncarvana_lib/\n")[1].split("```")[0]
+    drawn = [line.split()[0] for line in tree.splitlines()]
+    files = {path.name for path in LIBRARY.glob("[a-z]*.py")}
+    folders = {f"{path.parent.name}/" for path in LIBRARY.glob("*/__init__.py")}
+    assert set(drawn) == files | folders
+    assert drawn[:10] == [f"{name}.py" for name in CORE]
+
+
+def test_the_reference_has_every_module_the_core_first():
+    order = re.findall(r"^   (\w+)$", (ROOT / "docs" / "api" / "index.rst").read_text(), flags=re.MULTILINE)
+    pages = {path.stem: path.read_text() for path in (ROOT / "docs" / "api").glob("*.rst") if path.stem != "index"}
+    assert sorted(order) == sorted(pages)
+    listed = [name for page in order for name in re.findall(r"automodule:: carvana_lib\.([\w.]+)", pages[page])]
+    assert listed[:10] == CORE
+    paths = [path.relative_to(LIBRARY).with_suffix("") for path in LIBRARY.rglob("[a-z]*.py")]
+    assert sorted(listed) == sorted(".".join(path.parts) for path in paths)
+
+
+def test_the_page_of_the_command_line_names_every_command_and_preset():
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^carvana ([\w-]+) ", page, flags=re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(PRESETS)
 
 
 def test_the_readme_names_each_notebook_with_its_minutes_and_badges():
@@ -123,7 +180,7 @@ def test_glossary_terms_are_in_order_and_in_their_notebooks():
 
 def test_the_nbgrader_page_uses_what_the_exercises_are_tested_with():
     page = (TEACH / "nbgrader.md").read_text(encoding="utf-8")
-    tested = re.findall(r'nbgrader\(course, "(\w+)"', (Path(__file__).parent / "test_exercises.py").read_text())
+    tested = re.findall(r'nbgrader\(course, "(\w+)"', (ROOT / "tests" / "series" / "test_exercises.py").read_text())
     assert {"generate_assignment", "autograde"} <= set(tested)
     for command in {*tested, "collect", "generate_feedback"}:
         assert re.search(rf"^nbgrader {command} unet", page, flags=re.MULTILINE), command
