@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger, Fischer, Brox 2015, arXiv 1505.04597, Figure 1)."""
+"""U-Net (Ronneberger, Fischer and Brox 2015, arXiv 1505.04597, Figure 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DoubleConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, norm: str | None, padding: str) -> None:
         layers: list[nn.Module] = []
         for channels in (in_channels, out_channels):
-            # A bias before batch norm would be subtracted again by it.
+            # Batch norm would subtract a bias again.
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=padding, bias=norm is None))
             if norm == "batch":
                 layers.append(nn.BatchNorm2d(out_channels))
@@ -26,10 +26,10 @@ class DoubleConv(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Double the size and halve the channels, set beside the skip connection, then DoubleConv.
+    """Double the size and halve the channels, put the skip connection beside it, then DoubleConv.
 
-    `deep` (N, 2C, H, W) and `skip` (N, C, at least 2H, at least 2W) -> (N, C, 2H, 2W);
-    with padding "valid", four less each way.
+    `deep` (N, 2C, H, W) and `skip` (N, C, at least 2H, at least 2W) -> (N, C, 2H, 2W), both sides 4 smaller with
+    `padding="valid"`.
     """
 
     def __init__(self, channels: int, up: str, norm: str | None, padding: str) -> None:
@@ -37,7 +37,7 @@ class Up(nn.Module):
         if up == "transpose":
             self.up: nn.Module = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
         else:
-            # The 1x1 convolution first: it commutes with interpolation and has a quarter of the pixels.
+            # The 1x1 convolution comes first: the result is the same, and it has a quarter of the pixels to compute.
             self.up = nn.Sequential(
                 nn.Conv2d(2 * channels, channels, 1), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
             )
@@ -51,23 +51,22 @@ class Up(nn.Module):
 class UNet(nn.Module):
     """The U-shaped net: `depth` times down, `depth` times up, a skip connection on every level.
 
-    The defaults give the net most people train: same-size output, batch norm, 31.0 M parameters.
-    The paper's own is `UNet(1, 2, padding="valid", norm=None)`: 572x572 in, 388x388 out.
+    The defaults give the net that most people train: same-size output, batch norm, 31.0 M parameters.
+    The paper's own net is `UNet(1, 2, padding="valid", norm=None)`: 572x572 in, 388x388 out.
 
     Args:
         in_channels: channels of the image, 3 for RGB.
-        out_channels: logits per pixel, 1 for car against background.
-        base_channels: channels of the first level; each level below has twice as many.
-        depth: number of times the size is halved.
+        out_channels: logits for each pixel, 1 for car against background.
+        base_channels: channels of the first level; each level has twice as many as the one above.
+        depth: how often the size is halved.
         norm: "batch", or None as in the paper.
         up: "transpose" (the paper's 2x2 up-convolution) or "bilinear".
         padding: "same" (any input size, output of the same size) or "valid" (the paper's).
-        patch: side in pixels of the squares that the first level takes as one, with patch * patch
-            times the channels: 2 lets the net see and draw twice the detail at the same cost.
+        patch: side in pixels of the squares that are folded into the channels before the first level. With 2, a photo
+            of twice the width and height costs about the same.
 
     Raises:
-        ValueError: an argument outside these, or with `padding="valid"` an input size that some
-            level cannot halve.
+        ValueError: another argument; with `padding="valid"` also an input size that some level cannot halve.
     """
 
     def __init__(
@@ -101,8 +100,8 @@ class UNet(nn.Module):
         if padding == "valid" and patch > 1:
             raise ValueError(f"UNet: patch={patch} needs padding='same'; the paper's net has patch=1")
         self.depth, self.padding, self.patch = depth, padding, patch
-        # Set to True to forget activations and compute them again on the way back: less memory, more
-        # time, the same gradients. (Batch norm's running mean sees each batch twice.)
+        # True: activations are computed again in the backward pass, not kept. This takes less memory and more time, and
+        # gives the same gradients. (Batch norm's running mean sees each batch twice.)
         self.recompute = False
         widths = [base_channels * 2**level for level in range(depth + 1)]
         self.stem = DoubleConv(in_channels * patch**2, widths[0], norm, padding)
@@ -112,7 +111,7 @@ class UNet(nn.Module):
         self.apply(_init_weights)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (N, in_channels, H, W) -> logits (N, out_channels, H, W), smaller if "valid"."""
+        """Images (N, in_channels, H, W) -> logits (N, out_channels, H, W), smaller with `padding="valid"`."""
         height, width = images.shape[-2:]
         if self.padding == "valid":
             valid_output_side(height, self.depth), valid_output_side(width, self.depth)
@@ -135,10 +134,10 @@ class UNet(nn.Module):
 
 
 def valid_output_side(side: int, depth: int = 4) -> int:
-    """Output height or width of `UNet(padding="valid")` for an input one: 388 for the paper's 572.
+    """Output side of `UNet(padding="valid")` for an input side in pixels: 388 for the paper's 572.
 
     Raises:
-        ValueError: the input is too small, or some level cannot be halved.
+        ValueError: the input is too small, or some level has an odd side.
     """
     inner = side
     for _ in range(depth):
@@ -158,13 +157,13 @@ def valid_output_side(side: int, depth: int = 4) -> int:
 
 
 def with_patches(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.Tensor]:
-    """Weights of a `patch=1` net as weights of a `patch=patch` one that draws the same masks.
+    """The weights of a `patch=1` net, changed to fit a net with squares of `patch` x `patch` pixels.
 
-    The stem averages each square of pixels, the head gives all of them the same logit: training can
-    go on at `patch` times the photo's size from where it stood.
+    The stem takes the mean of each square, and the head gives all its pixels the same logit. So the new net draws the
+    same masks, and training can go on with photos of `patch` times the width and height.
 
     Args:
-        state: `UNet(...).state_dict()`; not changed.
+        state: `UNet(...).state_dict()`; it is not changed.
     """
     state, pixels = dict(state), patch**2
     state["stem.0.weight"] = state["stem.0.weight"].repeat_interleave(pixels, dim=1) / pixels
@@ -185,7 +184,7 @@ def _pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
 
 
 def _init_weights(module: nn.Module) -> None:
-    """Normal with standard deviation sqrt(2 / fan-in): the paper, section 3, after He et al."""
+    """Draw from a normal distribution of standard deviation sqrt(2 / fan-in): the paper, section 3, after He et al."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
