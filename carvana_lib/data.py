@@ -12,19 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .base.data_folder import (
-    HOW_TO_GET_DATA,
-    KAGGLE_INPUT,
-    MASK_NAME,
-    MASK_SUFFIXES,
-    PHOTO_SUFFIXES,
-    _NAME,
-    _why_none,
-    file_names,
-    mask_folder,
-    photo_folder,
-    several,
-)
+from .base.data_folder import HOW_TO_GET_DATA, KAGGLE_INPUT, scan, several
 from .base.errors import CarvanaError
 from .images import read_mask, read_pair
 
@@ -60,10 +48,10 @@ def car_fold(car: str) -> int:
 
 
 def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
-    """Folder that holds the photos; prints one line saying which, and how much is in it.
+    """Folder that holds the photos; prints one line that says which, and how much is in it.
 
-    Looked for in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`,
-    `data/sample`. A folder that was named (the first two) is never passed over for another.
+    The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`, `data/sample`.
+    If one of the first two is named, no other place is tried.
 
     Raises:
         CarvanaError: the named folder is unusable, or there are no data anywhere.
@@ -75,10 +63,9 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     else:
         here = Path(__file__).resolve().parent.parent
         places = [KAGGLE_INPUT, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
-        found = next((place for place in places if place.is_dir()), None)
-        if found is None:
-            raise CarvanaError(f"no Carvana data found: {HOW_TO_GET_DATA}")
-        why = "found here"
+        found, why = next((place for place in places if place.is_dir()), None), "found here"
+    if found is None:
+        raise CarvanaError(f"no Carvana data found: {HOW_TO_GET_DATA}")
     pairs = list_pairs(found)
     if not quiet:
         print(f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos", file=sys.stderr)
@@ -91,11 +78,12 @@ def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pai
     File names are read, files are not opened: `read_photo` and `read_mask` find broken ones.
 
     Raises:
-        CarvanaError: no folder, no photos, a wrong name, a photo without a mask.
+        CarvanaError: no folder, no photos, a wrong name, a photo without a mask, no cars of `folds`.
     """
-    pairs, faults = scan(root)
+    found, faults = scan(Path(root))
     if faults:
         raise CarvanaError(several(faults))
+    pairs = [Pair(*files) for files in found]
     if folds is None:
         return pairs
     wanted = set(folds)
@@ -106,49 +94,18 @@ def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pai
     return chosen
 
 
-def scan(root: str | Path) -> tuple[list[Pair], list[str]]:
-    """The usable pairs of a data folder by name, and a line for each photo that is not one of a pair.
-
-    Raises:
-        CarvanaError: the folders or the photos are not there at all.
-    """
-    root = Path(root)
-    photos = photo_folder(root)
-    masks = mask_folder(root, photos)
-    # On Windows and macOS names are the same in capitals.
-    mask_names = {name.lower(): name for name in file_names(masks)}
-    names = [name for name in file_names(photos) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
-    if not names:
-        raise CarvanaError(f"{photos} holds no photos: {_why_none(photos)}")
-    pairs: dict[str, Pair] = {}
-    faults = []
-    for file_name in names:
-        photo, name = photos / file_name, os.path.splitext(file_name)[0]
-        mask = next((mask_names[m] for end in MASK_SUFFIXES if (m := f"{name}_mask{end}") in mask_names), None)
-        if not _NAME.fullmatch(name):
-            cure = f"move it to {masks}" if MASK_NAME.fullmatch(file_name.lower()) else "rename or remove it"
-            faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: {cure}")
-        elif name in pairs:
-            faults.append(f"{photo} and {pairs[name].photo.name} are the same view of the same car: remove one")
-        elif mask is None:
-            faults.append(f"{photo} has no mask: add {masks / name}_mask.gif or remove the photo")
-        else:
-            pairs[name] = Pair(name, photo, masks / mask)
-    return list(pairs.values()), faults
-
-
 class CarvanaDataset(Dataset):
     """Photos and soft masks at one size.
 
-    `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1].
-    `dataset.batch(indices)` is the same for many photos at once with uint8 masks in 0..255, so
-    that bytes stay small until they are on the device.
+    `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1]. `dataset.batch(indices)` is the
+    same for many photos, but its masks are uint8 in 0..255: bytes stay small until they are on the device.
+
+    Both read from the fastest source there is: a device's memory (after `keep_on`), else `arrays`, else the files.
 
     Args:
         pairs: what `list_pairs` gave.
         size: (width, height) in pixels.
-        arrays: decoded images (N, H, W, 3) and masks (N, H, W), as `cache.load_arrays` gives them;
-            without them every photo is decoded when asked for.
+        arrays: decoded images (N, H, W, 3) and masks (N, H, W), as `load_arrays` gives them.
     """
 
     def __init__(
@@ -160,7 +117,7 @@ class CarvanaDataset(Dataset):
         self.pairs = list(pairs)
         self.size = size
         self.arrays = arrays
-        self._kept: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._kept: list[torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -179,17 +136,16 @@ class CarvanaDataset(Dataset):
         if not indices:
             raise ValueError("no photos asked for: give at least one index")
         if self._kept is not None:
-            chosen = torch.as_tensor(indices, device=self._kept[0].device)
-            return self._kept[0][chosen].permute(0, 3, 1, 2), self._kept[1][chosen][:, None]
-        if self.arrays is not None:
-            images, masks = self.arrays[0][indices], self.arrays[1][indices]
+            images, masks = (part[torch.as_tensor(indices, device=part.device)] for part in self._kept)
+        elif self.arrays is not None:
+            images, masks = (torch.from_numpy(part[indices]) for part in self.arrays)
         else:
-            pairs = [read_pair(self.pairs[i].photo, self.pairs[i].mask, self.size) for i in indices]
-            images, masks = map(np.stack, zip(*pairs, strict=True))
-        return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)[:, None]
+            decoded = [read_pair(self.pairs[i].photo, self.pairs[i].mask, self.size) for i in indices]
+            images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*decoded, strict=True))
+        return images.permute(0, 3, 1, 2), masks[:, None]
 
     def keep_on(self, device: torch.device, free: int | None = None) -> bool:
-        """Hold the decoded arrays in a GPU's memory, if they take at most half of what is free there.
+        """Copy the decoded arrays to a GPU's memory, if they take at most half of what is free there.
 
         Args:
             free: bytes to count with; None asks the device, and counts none on anything but CUDA.
@@ -202,10 +158,11 @@ class CarvanaDataset(Dataset):
         if self.arrays is None or 2 * sum(array.nbytes for array in self.arrays) > free:
             return False
         kept = [torch.empty(array.shape, dtype=torch.uint8, device=device) for array in self.arrays]
-        for start in range(0, len(self), 256):
-            for tensor, array in zip(kept, self.arrays, strict=True):
+        for tensor, array in zip(kept, self.arrays, strict=True):
+            # In parts, so that the host needs no second copy of everything.
+            for start in range(0, len(self), 256):
                 tensor[start : start + 256] = torch.from_numpy(array[start : start + 256].copy())
-        self._kept = (kept[0], kept[1])
+        self._kept = kept
         return True
 
     def masks(self) -> np.ndarray:

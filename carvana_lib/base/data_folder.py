@@ -1,4 +1,4 @@
-"""Kaggle's folder layout, and what is wrong with a folder that should have it."""
+"""The files of a folder in Kaggle's layout, and what is wrong with the folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,43 @@ HOW_TO_GET_DATA = (
     f"run `carvana download FOLDER`, or download https://www.kaggle.com/c/{COMPETITION}/data, unpack train.zip and "
     "train_masks.zip into one folder; name it with --data FOLDER or $CARVANA_DATA"
 )
-_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}")
+PHOTO_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}")
 MASK_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}_mask\.(gif|png)")
 
 
-def photo_folder(root: Path) -> Path:
-    """`root/train`, or `root/train_hq`. Raises CarvanaError, with the cure, when neither is there."""
+def scan(root: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
+    """Name, photo and mask of every usable pair, sorted by name, and one line for each other photo.
+
+    File names are read, files are not opened.
+
+    Raises:
+        CarvanaError: one of the folders is missing, or there are no photos.
+    """
+    photos, masks = data_folders(root)
+    # Windows and macOS do not tell capitals from small letters.
+    mask_names = {name.lower(): name for name in file_names(masks)}
+    photo_names = [name for name in file_names(photos) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
+    if not photo_names:
+        raise CarvanaError(f"{photos} holds no photos: {_why_none(photos)}")
+    pairs: dict[str, tuple[str, Path, Path]] = {}
+    faults = []
+    for file_name in photo_names:
+        photo, name = photos / file_name, os.path.splitext(file_name)[0]
+        mask = mask_names.get(f"{name}_mask.gif") or mask_names.get(f"{name}_mask.png")
+        if not PHOTO_NAME.fullmatch(name):
+            cure = f"move it to {masks}" if MASK_NAME.fullmatch(file_name.lower()) else "rename or remove it"
+            faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: {cure}")
+        elif name in pairs:
+            faults.append(f"{photo} and {pairs[name][1].name} are the same view of the same car: remove one")
+        elif mask is None:
+            faults.append(f"{photo} has no mask: add {masks / name}_mask.gif or remove the photo")
+        else:
+            pairs[name] = (name, photo, masks / mask)
+    return list(pairs.values()), faults
+
+
+def data_folders(root: Path) -> tuple[Path, Path]:
+    """The folders of the photos (train/ or train_hq/) and of the masks. Raises CarvanaError if one is missing."""
     if not os.path.lexists(root):
         raise CarvanaError(f"no folder {root}: check the path, or {HOW_TO_GET_DATA}")
     if not root.is_dir():
@@ -33,27 +64,22 @@ def photo_folder(root: Path) -> Path:
         raise CarvanaError(f"{root} is a file: {cure}")
     if not os.access(root, os.R_OK | os.X_OK):
         raise CarvanaError(f"{root} cannot be read (Permission denied): change its permissions (chmod u+rx {root})")
-    for folder in PHOTO_FOLDERS:
-        if (root / folder).is_dir():
-            return root / folder
-    for folder in PHOTO_FOLDERS:
-        _refuse_no_folder(root, folder)
-    raise CarvanaError(f"{root} holds no train/ folder: {_where_instead(root)}")
+    photos = next((root / folder for folder in PHOTO_FOLDERS if (root / folder).is_dir()), None)
+    if photos is None:
+        for folder in PHOTO_FOLDERS:
+            _check_instead(root, folder)
+        raise CarvanaError(f"{root} holds no train/ folder: {_where_instead(root)}")
+    masks = root / MASK_FOLDER
+    if not masks.is_dir():
+        _check_instead(root, MASK_FOLDER)
+        raise CarvanaError(f"{root} holds no {MASK_FOLDER}/ folder: the masks of {photos} belong there")
+    if masks.samefile(photos):
+        raise CarvanaError(f"{masks} leads to {photos}: put the folder of the masks there")
+    return photos, masks
 
 
-def mask_folder(root: Path, photos: Path) -> Path:
-    """The masks' folder beside `photos`; one mask set serves train/ and train_hq/."""
-    folder = root / MASK_FOLDER
-    if folder.is_dir():
-        if folder.samefile(photos):
-            raise CarvanaError(f"{folder} leads to {photos}: the masks belong there, the photos do not")
-        return folder
-    _refuse_no_folder(root, MASK_FOLDER)
-    raise CarvanaError(f"{root} holds no {MASK_FOLDER}/ folder: the masks of {photos} belong there")
-
-
-def _refuse_no_folder(root: Path, folder: str) -> None:
-    """CarvanaError if a file, a link, a download or a zip is there in the folder's place."""
+def _check_instead(root: Path, folder: str) -> None:
+    """Raise CarvanaError if a file, a link, a partial download or a zip is there instead of the folder."""
     if os.path.lexists(root / folder):
         what = "a link that leads to no folder" if (root / folder).is_symlink() else "a file, not a folder"
         raise CarvanaError(f"{root / folder} is {what}: put the folder itself there")
@@ -68,17 +94,17 @@ def _refuse_no_folder(root: Path, folder: str) -> None:
 
 
 def _where_instead(root: Path) -> str:
-    """What to name in place of a folder that holds no train/."""
+    """The folder that the user probably means, if not `root`."""
     below = next((place.parent for place in sorted(root.glob("*/train")) if place.is_dir()), None)
     if below is not None:
-        return f"name {below}, which does"
+        return f"name {below}, which holds one"
     if root.name in (*PHOTO_FOLDERS, MASK_FOLDER):
         return f"name the folder above it, {root.resolve().parent}"
     return "name the folder that holds train/ and train_masks/"
 
 
 def file_names(folder: Path) -> list[str]:
-    """Names of all that lies in a folder, sorted. Raises CarvanaError if it cannot be read."""
+    """Names of all files and folders in `folder`, sorted. Raises CarvanaError if it cannot be read."""
     try:
         return sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
@@ -88,18 +114,18 @@ def file_names(folder: Path) -> list[str]:
 
 
 def _why_none(photos: Path) -> str:
-    """The cure for a folder without photos."""
+    """What to do about a folder without photos."""
     nested = photos / photos.name
     if nested.is_dir():
         return f"they are one folder too deep; move the files of {nested} up into {photos}"
     if photos.with_suffix(".zip").exists():
         return f"unzip {photos}.zip there"
     if any(MASK_NAME.fullmatch(name.lower()) for name in file_names(photos)):
-        return f"masks lie there; move them to {photos.parent / MASK_FOLDER} and the <car>_<view>.jpg files here"
+        return f"it holds masks; move them to {photos.parent / MASK_FOLDER} and put the <car>_<view>.jpg files here"
     return "put the <car>_<view>.jpg files there"
 
 
 def several(faults: Sequence[str]) -> str:
-    """The first fault, and how to see the others if there are any."""
+    """The first fault, and how to see the others."""
     more = len(faults) - 1
     return faults[0] + (f" (and {more} more faults: `carvana check-data` lists them)" if more else "")

@@ -1,4 +1,4 @@
-"""What is wrong with a data folder, in words: names and folders here, the files' insides in inspection.py."""
+"""What is wrong with a data folder: its names and folders here, the insides of its files in inspection.py."""
 
 from __future__ import annotations
 
@@ -6,50 +6,53 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..base.data_folder import MASK_NAME, MASK_SUFFIXES, PHOTO_FOLDERS, PHOTO_SUFFIXES, file_names, mask_folder, photo_folder
-from ..data import Pair, scan
+from ..base.data_folder import MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, data_folders, file_names, scan
+from ..data import Pair, car_fold
 from .inspection import Look, look_at
 
 OTHER_SPLITS = ("test", "test_hq", "val", "valid", "validation")
-_UNFINISHED = (".part", ".crdownload", ".download", ".tmp")
 _LEFT_BY = {
-    "Thumbs.db": "Windows",
-    "desktop.ini": "Windows",
-    ".DS_Store": "macOS",
-    "__MACOSX": "macOS",
-    ".ipynb_checkpoints": "Jupyter",
+    "Windows": ("Thumbs.db", "desktop.ini"),
+    "macOS": (".DS_Store", "__MACOSX", "._*"),
+    "Jupyter": (".ipynb_checkpoints",),
+    "a download that was stopped": ("*.part", "*.crdownload", "*.download", "*.tmp", ".*.unpacking"),
 }
 
 
 def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], list[str]]:
-    """Look at every name, and open every photo and mask once, of a folder in Kaggle's layout.
+    """Check every name in a folder of Kaggle's layout, and open every photo and mask once.
 
     Returns:
-        The pairs found by name, and one line a fault with the file and the cure; no lines if all is well.
+        The pairs found by name, and one line for each fault with the file and the cure; no lines if all is well.
 
     Raises:
-        CarvanaError: there is no such folder, or nothing in it to check.
+        CarvanaError: there is no such folder, or it holds nothing to check.
     """
     root = Path(root)
-    pairs, faults = scan(root)
-    photos = photo_folder(root)
-    masks = mask_folder(root, photos)
+    found, faults = scan(root)
+    pairs = [Pair(*files) for files in found]
+    photos, masks = data_folders(root)
     for folder in (root, photos, masks):
         faults += left_behind(folder)
     faults += not_photos(photos, masks) + not_masks(masks, photos)
-    faults += other_splits(root, photos) + spread_photos(root, photos)
+    faults += other_splits(root, photos) + photos_elsewhere(root, photos)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = list(tqdm(pool.map(look_at, pairs), "Checking", len(pairs), unit="photo", disable=not progress))
     faults += [fault for look in looks for fault in look.faults]
-    return pairs, faults + twice(pairs, looks) + odd_ones(pairs, looks)
+    photo_digests = {pair.photo: look.photo_digest for pair, look in zip(pairs, looks, strict=True)}
+    mask_digests = {pair.mask: look.mask_digest for pair, look in zip(pairs, looks, strict=True)}
+    faults += copies("photo", photo_digests, "remove one, or put the right photo there")
+    faults += copies("mask", mask_digests, "put the right mask there")
+    return pairs, faults + unlike_their_car(pairs, looks)
 
 
 def left_behind(folder: Path) -> list[str]:
-    """What systems and stopped downloads leave in a folder, a line for each kind."""
+    """Files that systems and stopped downloads leave in a folder, one line for each kind."""
     found = defaultdict(list)
     for name in file_names(folder):
         if by := _who_left(name):
@@ -61,26 +64,22 @@ def left_behind(folder: Path) -> list[str]:
 
 
 def _who_left(name: str) -> str | None:
-    if name in _LEFT_BY:
-        return _LEFT_BY[name]
-    if name.startswith("._"):
-        return "macOS"
-    stopped = name.endswith(_UNFINISHED) or (name.startswith(".") and name.endswith(".unpacking"))
-    return "a download that was stopped" if stopped else None
+    return next((who for who, kinds in _LEFT_BY.items() if any(fnmatchcase(name, kind) for kind in kinds)), None)
 
 
 def not_photos(photos: Path, masks: Path) -> list[str]:
-    """Whatever else lies among the photos; `scan` names wrongly named photos."""
+    """Everything else among the photos. Photos with wrong names are not listed: `scan` lists them."""
     faults = []
     for name in file_names(photos):
         path = photos / name
+        is_photo = name.lower().endswith(PHOTO_SUFFIXES)
         if _who_left(name):
             continue
         if path.is_dir():
             faults.append(f"{path} is a folder, and folders in {photos} are not read: move its photos up, remove it")
-        elif MASK_NAME.fullmatch(name.lower()) and not name.lower().endswith(PHOTO_SUFFIXES):
+        elif MASK_NAME.fullmatch(name.lower()) and not is_photo:
             faults.append(f"{path} is a mask among the photos: move it to {masks}")
-        elif not name.lower().endswith(PHOTO_SUFFIXES):
+        elif not is_photo:
             faults.append(f"{path} is not a photo ({', '.join(PHOTO_SUFFIXES)}): remove or convert it")
         elif name.startswith("."):
             faults.append(f"{path} is hidden and not read: rename or remove it")
@@ -88,7 +87,7 @@ def not_photos(photos: Path, masks: Path) -> list[str]:
 
 
 def not_masks(masks: Path, photos: Path) -> list[str]:
-    """Masks without a photo, two masks of one photo, and whatever else lies among the masks."""
+    """Masks without a photo, two masks of one photo, and everything else among the masks."""
     photo_names = {os.path.splitext(name)[0] for name in file_names(photos)}
     faults, seen = [], {}
     for name in file_names(masks):
@@ -114,7 +113,7 @@ def not_masks(masks: Path, photos: Path) -> list[str]:
 
 
 def other_splits(root: Path, photos: Path) -> list[str]:
-    """Cars with photos both here and in a test or validation folder beside it."""
+    """Test or validation folders beside the photos that hold photos of the same cars."""
     here = {name[:12] for name in file_names(photos)}
     faults = []
     for folder in (root / name for name in OTHER_SPLITS if (root / name).is_dir()):
@@ -127,9 +126,9 @@ def other_splits(root: Path, photos: Path) -> list[str]:
     return faults
 
 
-def spread_photos(root: Path, photos: Path) -> list[str]:
-    """Photos that lie only in train_hq/ while train/ is what is read."""
-    other = root / PHOTO_FOLDERS[1]
+def photos_elsewhere(root: Path, photos: Path) -> list[str]:
+    """Photos that are only in train_hq/ although train/ is the folder that is read."""
+    other = root / "train_hq"
     if photos == other or not other.is_dir():
         return []
     alone = sorted({name for name in file_names(other) if not _who_left(name)} - set(file_names(photos)))
@@ -141,43 +140,42 @@ def spread_photos(root: Path, photos: Path) -> list[str]:
     ]
 
 
-def twice(pairs: list[Pair], looks: list[Look]) -> list[str]:
-    """Photos or masks that show the same under two names."""
-    faults = []
-    for kind, cure in (("photo", "remove one, or put the right photo there"), ("mask", "put the right mask there")):
-        first: dict[bytes, Pair] = {}
-        for pair, look in zip(pairs, looks, strict=True):
-            digest = getattr(look, f"{kind}_digest")
-            if digest is None:
-                continue
-            known = first.setdefault(digest, pair)
-            if known is not pair:
-                where = "" if known.fold == pair.fold else f" (folds {known.fold} and {pair.fold})"
-                faults.append(f"{getattr(pair, kind)} is the same {kind} as {getattr(known, kind).name}{where}: {cure}")
+def copies(kind: str, digests: dict[Path, bytes | None], cure: str) -> list[str]:
+    """Photos or masks (`kind`) that show the same picture under two names; digest None: not compared."""
+    faults: list[str] = []
+    first: dict[bytes, Path] = {}
+    for path, digest in digests.items():
+        if digest is None:
+            continue
+        known = first.setdefault(digest, path)
+        folds = [car_fold(file.name[:12]) for file in (known, path)]
+        where = f" (folds {folds[0]} and {folds[1]})" if folds[0] != folds[1] else ""
+        if known != path:
+            faults.append(f"{path} is the same {kind} as {known.name}{where}: {cure}")
     return faults
 
 
-def odd_ones(pairs: list[Pair], looks: list[Look]) -> list[str]:
-    """Photos that are not like the others of their car: of another size, or compressed otherwise."""
+def unlike_their_car(pairs: list[Pair], looks: list[Look]) -> list[str]:
+    """Photos that differ from the other photos of their car in size or in JPEG quality."""
     cars = defaultdict(list)
     for pair, look in zip(pairs, looks, strict=True):
         if look.size is not None:
-            cars[pair.car].append((pair, look))
+            cars[pair.car].append((pair.photo, look))
     faults = []
     for views in cars.values():
-        size = _usual(look.size for _, look in views)
-        quality = _usual(look.quality for _, look in views if look.quality)
-        for pair, look in views:
+        size = _most_common(look.size for _, look in views)
+        quality = _most_common(look.quality for _, look in views if look.quality)
+        for photo, look in views:
             if look.size != size:
-                here, there = ("{}x{}".format(*s) for s in (look.size, size))
-                faults.append(f"{pair.photo} is {here}, other photos of its car {there}: replace it by the original")
+                here, there = ("{}x{}".format(*pixels) for pixels in (look.size, size))
+                faults.append(f"{photo} is {here}, other photos of its car {there}: replace it by the original")
             elif look.quality and look.quality != quality:
                 faults.append(
-                    f"{pair.photo} is compressed otherwise than others of its car: HQ and normal photos are mixed, "
+                    f"{photo} is compressed differently from other photos of its car: HQ and normal photos are mixed, "
                     "or it was edited; take all from one of Kaggle's zips"
                 )
     return faults
 
 
-def _usual(values: Iterable[object]) -> object:
+def _most_common(values: Iterable[object]) -> object:
     return next((value for value, _ in Counter(values).most_common(1)), None)

@@ -266,7 +266,7 @@ DAMAGE = {
     "photos spread over train and train_hq": (half_in_hq, ["d_01.jpg (1 such photos) is not in", "complete it"]),
     "HQ and normal photos of a car": (
         lambda r: [write_pair(r, 10, view) for view in (3, 4)] and save_photo(r, lambda p: p, quality=60),
-        ["_01.jpg is compressed otherwise", "HQ and normal photos are mixed", "take all from one"],
+        ["_01.jpg is compressed differently", "HQ and normal photos are mixed", "take all from one"],
     ),
     "views of a car in two sizes": (
         lambda r: [write_pair(r, 10, view) for view in (3, 4)] and other_size(r),
@@ -370,7 +370,7 @@ RUIN = {
         r"train\.zip is half downloaded: `carvana download .*` goes on",
     ),
     "train/train": (lambda r: nested(r / "train"), "train holds no photos: .*one folder too deep; move the files"),
-    "one folder too high": (nested, "holds no train/ folder: name .*data/data, which does"),
+    "one folder too high": (nested, "holds no train/ folder: name .*data/data, which holds one"),
     "no photos": (lambda r: [path.unlink() for path in (r / "train").iterdir()], "holds no photos: put"),
     "photos' folder a link to nothing": (
         lambda r: [shutil.rmtree(r / "train"), (r / "train").symlink_to("gone")],
@@ -380,10 +380,10 @@ RUIN = {
         lambda r: [shutil.rmtree(r / "train_masks"), new(r / "train_masks")],
         "train_masks is a file, not a folder: put the folder",
     ),
-    "photos and masks exchanged": (exchanged, "train holds no photos: masks lie there; move them to .*train_masks and"),
+    "photos and masks exchanged": (exchanged, "train holds no photos: it holds masks; move them to .*train_masks and"),
     "masks' folder a link to the photos": (
         lambda r: [shutil.rmtree(r / "train_masks"), (r / "train_masks").symlink_to("train")],
-        "train_masks leads to .*train: the masks belong there",
+        "train_masks leads to .*train: put the folder of the masks",
     ),
     "no masks folder": (lambda r: shutil.rmtree(r / "train_masks"), "holds no train_masks/ folder"),
 }
