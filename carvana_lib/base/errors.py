@@ -9,4 +9,9 @@ class CarvanaError(Exception):
 
 
 class CarvanaWarning(UserWarning):
-    """Something goes on, but most likely not as the user wants; one line like CarvanaError's."""
+    """The program goes on, but most likely not as the user wants; one line like CarvanaError's."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of another library's message, or the error's name where it has none."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

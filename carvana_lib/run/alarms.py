@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..base.devices import is_out_of_memory
-from ..base.errors import CarvanaError, CarvanaWarning
+from ..base.errors import CarvanaError, CarvanaWarning, reason
 from ..config import TrainConfig
 from ..metrics import FN, FP, TN, TP
 from .checkpoint import LAST_CHECKPOINT
@@ -135,19 +135,19 @@ def name_failure(
         saved: what is saved, and how to go on from there.
         batch_size: photos a step, over all processes.
     """
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    what = reason(error)
     if is_out_of_memory(error):
         return CarvanaError(f"out of memory {where} with {_smaller(config, batch_size, processes)}. {saved}")
     if "C++ compiler" in str(error):
         return CarvanaError(
             f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
         )
-    if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in reason for word in _GPU_GONE):
+    if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in what for word in _GPU_GONE):
         return CarvanaError(
-            f"the GPU failed {where} ({reason}): see whether nvidia-smi still shows it, restart the kernel or "
+            f"the GPU failed {where} ({what}): see whether nvidia-smi still shows it, restart the kernel or "
             f"the machine if not. {saved}"
         )
-    if any(word in reason for word in _PARTNER_GONE):
+    if any(word in what for word in _PARTNER_GONE):
         return CarvanaError(f"another process of this training ended {where}: see its message. {saved}")
     return None
 

@@ -1,4 +1,4 @@
-"""Weights and checkpoints: what training needs to go on; read without running code."""
+"""Checkpoints: all that training needs to go on, written whole and read without running code."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 import torch
 
-from ..base.errors import CarvanaError, CarvanaWarning
+from ..base.errors import CarvanaError, CarvanaWarning, reason
 from ..base.files import write_atomically
-from .weights import _only_now
+from .weights import is_passing
 
 LAST_CHECKPOINT = "last.pt"
 PREVIOUS_CHECKPOINT = "previous.pt"
-_STATE = {"parts", "epoch", "step", "steps_per_epoch", "loss_sum", "history"}
+_KEYS = {"parts", "epoch", "step", "steps_per_epoch", "loss_sum", "seconds", "history"}
 
 
 def save_checkpoint(out: Path, state: dict[str, Any], keep: bool = True) -> None:
-    """Write all that training needs to go on to last.pt; what was there before becomes previous.pt if `keep`."""
+    """Write `state` to last.pt; the last.pt that was there becomes previous.pt if `keep`."""
 
     def write(temporary: Path) -> None:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:
-            # What torch makes of a full disk.
-            raise OSError(str(error).splitlines()[0]) from None
+            # torch raises this when the disk is full.
+            raise OSError(reason(error)) from None
 
     cure = "free some space, then --resume goes on from the checkpoint before"
     write_atomically(out / LAST_CHECKPOINT, write, out / PREVIOUS_CHECKPOINT if keep else None, cure)
@@ -35,68 +35,67 @@ def save_checkpoint(out: Path, state: dict[str, Any], keep: bool = True) -> None
 def load_checkpoint(out: Path) -> dict[str, Any] | None:
     """The newest usable state that `save_checkpoint` wrote, on the CPU; None if it never wrote one.
 
-    Warns when last.pt is damaged and previous.pt is used; `fell_back` in the state says so too, and that
-    the next `save_checkpoint` must not keep last.pt. Raises CarvanaError if neither is usable.
+    Warns when last.pt is damaged and previous.pt is used. Then `fell_back` in the state is True, and the next
+    `save_checkpoint` must not keep last.pt. Raises CarvanaError if neither file is usable.
     """
     faults = []
-    # Killed between the two renames of a write, a run has only previous.pt, and that is its newest.
+    # A run that was killed between the two renames of a write has only previous.pt, which is then its newest.
     for path in (out / LAST_CHECKPOINT, out / PREVIOUS_CHECKPOINT):
         if not path.exists():
             continue
         try:
-            state = _read_checkpoint(path)
+            state = _read(path)
         except CarvanaError as error:
             faults.append(str(error))
             continue
         except Exception as error:
-            # It may well be whole: an older one must not take its place.
-            reason = getattr(error, "strerror", None) or "not enough memory"
+            # The file may well be whole: an older one must not take its place.
+            why = getattr(error, "strerror", None) or "not enough memory"
             cure = "end other programs, or look at its permissions and its disk, then resume again"
-            raise CarvanaError(f"{path} cannot be read now ({reason}): {cure}") from None
+            raise CarvanaError(f"{path} cannot be read now ({why}): {cure}") from None
         if faults:
             warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
         return {**state, "fell_back": bool(faults)}
     if faults:
-        raise CarvanaError(f"{' and '.join(faults)}: train anew in another --out, from --start {out} if it has weights")
+        raise CarvanaError(f"{' and '.join(faults)}: train in another --out, from --start {out} if it has weights")
     return None
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in `path`. CarvanaError if it is damaged; what the machine cannot do now is raised as it is."""
+def _read(path: Path) -> dict[str, Any]:
+    """The state in `path`. CarvanaError if it is damaged; what may pass (see `is_passing`) is raised as it is."""
     try:
-        _check_sums(path)
+        _check_zip(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        if _only_now(error):
+        if is_passing(error):
             raise
-        # torch.load fails in many ways on a damaged file; none of them may start from scratch silently.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CarvanaError(f"{path} is damaged ({reason})") from None
+        # torch.load fails in many ways on a damaged file; none of them may silently start the training again.
+        raise CarvanaError(f"{path} is damaged ({reason(error)})") from None
     if not _is_state(state):
         raise CarvanaError(f"{path} is not a checkpoint of carvana_lib")
     return state
 
 
 def _is_state(state: object) -> bool:
-    if not isinstance(state, dict) or not state.keys() >= _STATE:
+    if not isinstance(state, dict) or not state.keys() >= _KEYS:
         return False
     history, counts = state["history"], [state[name] for name in ("epoch", "step", "steps_per_epoch")]
     return (
         all(type(count) is int and count >= 0 for count in counts)
         and isinstance(state["parts"], dict)
-        and isinstance(state["loss_sum"], float)
+        and all(isinstance(state[name], float) for name in ("loss_sum", "seconds"))
         and isinstance(history, list)
         and len(history) == state["epoch"]
         and all(isinstance(row, dict) and "dice" in row for row in history)
     )
 
 
-def _check_sums(path: Path) -> None:
-    """What torch.load leaves out: the zip's check sums, and entries marked as folders, which it fills with anything."""
+def _check_zip(path: Path) -> None:
+    """What torch.load does not check: the zip's checksums, and entries marked as folders, which it fills with noise."""
     with zipfile.ZipFile(path) as archive:
-        # torch.save packs nothing; a small packed file may be one of many gigabytes.
+        # torch.save does not compress; a small compressed file may hold many gigabytes.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("packed, which torch.save never does")
+            raise ValueError("compressed, which torch.save never does")
         folder = next((entry.filename for entry in archive.infolist() if entry.external_attr & 0x10), None)
         if damaged := folder or archive.testzip():
             raise ValueError(f"{damaged} is not as it was written")

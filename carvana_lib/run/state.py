@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -132,8 +131,7 @@ class RunState:
     def restore(self, checkpoint: dict[str, typing.Any], out: Path) -> None:
         """Go back to what `save` wrote to `out`. Raises CarvanaError if another run wrote it."""
         for name, now in self.sizes.items():
-            # Checkpoints written before a size was kept have none.
-            if (then := checkpoint.get(name, now)) != now:
+            if (then := checkpoint.get(name)) != now:
                 raise CarvanaError(
                     "the training photos or settings are not those the run started with "
                     f"({name.replace('_', ' ')}: {then} then, {now} now): restore them, or train again from the start"
@@ -152,9 +150,7 @@ class RunState:
                 ) from error
         trainer = self.trainer
         trainer.epochs_done, trainer.steps_done = checkpoint["epoch"], checkpoint["step"]
-        self.loss_sum, self.history = checkpoint["loss_sum"], checkpoint["history"]
-        # Older checkpoints do not hold the seconds of the steps before the stop.
-        self.seconds = checkpoint.get("seconds", math.nan if trainer.steps_done else 0.0)
+        self.loss_sum, self.seconds, self.history = (checkpoint[name] for name in ("loss_sum", "seconds", "history"))
         # The weights say it themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
         self.saved, self.keep_last = self.position, not checkpoint["fell_back"]

@@ -151,7 +151,7 @@ def test_the_weights_that_come_along_find_a_rendered_car():
     found = predict_array(model, photo, config.size) > 0.5
     assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.93
     assert load_model("small")[1] == config
-    with pytest.raises(CarvanaError, match=r"no weights named 'huge' .* small"):
+    with pytest.raises(CarvanaError, match=r"no weights named 'huge': choose one of small"):
         load_pretrained("huge")
 
 

@@ -15,7 +15,10 @@ from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
 from carvana_lib.run.folder import hold_run, prepare_run, remove_run, replaced_run
 from carvana_lib.run.weights import save_weights
 
-STATE = {"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3, "loss_sum": 0.5, "history": [{"dice": 0.5}]}
+STATE = {
+    **{"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3},
+    **{"loss_sum": 0.5, "seconds": 1.5, "history": [{"dice": 0.5}]},
+}
 
 
 def start_run(out, config, step=None):

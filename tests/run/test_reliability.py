@@ -103,7 +103,7 @@ def test_two_damaged_checkpoints_are_both_named(tmp_path, whole):
     torch.save({"weights": 1}, out / "previous.pt")
     with pytest.raises(
         CarvanaError,
-        match=r"last\.pt is damaged .* and .*previous\.pt is not a checkpoint .*: train anew in another --out",
+        match=r"last\.pt is damaged .* and .*previous\.pt is not a checkpoint .*: train in another --out",
     ):
         load_checkpoint(out)
 
@@ -311,7 +311,7 @@ def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana, 
         run.parent.chmod(0o600)
         config = load_model(trained)[1]
         with as_another_user():
-            with pytest.raises(CarvanaError, match=r"no weights to be had from .*run \(Permission denied\)"):
+            with pytest.raises(CarvanaError, match=r"cannot look for weights at .*run \(Permission denied\)"):
                 load_model(run)
             for resume in (False, True):
                 with pytest.raises(CarvanaError, match=r"cannot train in .*run \(.*Permission denied"):
