@@ -6,11 +6,15 @@ import argparse
 import os
 import platform
 import sys
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from carvana_lib.cli.report import write_json
+from carvana_lib.data import CarvanaDataset
+from carvana_lib.run.fit import draw_batches
+from carvana_lib.training import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -32,6 +36,14 @@ def write(path: Path, results: dict[str, object]) -> None:
     """Write the results and the machine they were measured on."""
     write_json(path, {"machine": machine(), **results})
     print(f"Written to {path}", flush=True)
+
+
+def take_steps(trainer: Trainer, dataset: CarvanaDataset, count: int) -> None:
+    """Train for `count` steps, epoch after epoch."""
+    while count > 0:
+        count -= sum(1 for _ in islice(trainer.epoch(draw_batches(trainer, dataset)), count))
+        if trainer.steps_done == trainer.steps_per_epoch:
+            trainer.epochs_done, trainer.steps_done = trainer.epochs_done + 1, 0
 
 
 def machine() -> dict[str, object]:

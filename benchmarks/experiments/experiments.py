@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from carvana_lib.base.devices import make_accelerator
 from carvana_lib.cli.report import write_json
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs
@@ -29,11 +28,11 @@ from carvana_lib.losses import LOSSES
 from carvana_lib.metrics import accuracy, dice
 from carvana_lib.prediction import predict_logits, upsample
 from carvana_lib.prepare.cache import cached_dataset
-from carvana_lib.run.state import Run, epoch_order
 from carvana_lib.run.weights import load_pretrained
+from carvana_lib.training import Trainer
 from carvana_lib.unet import UNet
 
-from ..common import ROOT, command_line, write
+from ..common import ROOT, command_line, take_steps, write
 
 RESULTS = ROOT / "docs" / "results" / "experiments"
 KEPT = ROOT / "build" / "experiments"
@@ -151,16 +150,11 @@ def trained(config: TrainConfig, train: Sequence[Pair], test: Sequence[Pair], st
 
 
 def fit_steps(config: TrainConfig, train: CarvanaDataset, steps: int) -> nn.Module:
-    """`training.fit` without a run folder, for a number of steps instead of epochs."""
+    """`run.fit.fit` without a run folder, for a number of steps instead of epochs."""
     per_epoch = len(train) // config.batch_size
-    run = Run(replace(config, epochs=-(-steps // per_epoch)), make_accelerator(config), len(train))
-    while run.steps_done < steps:
-        order = epoch_order(len(train), config.seed, run.epoch)
-        while run.step < per_epoch and run.steps_done < steps:
-            run.train_step(train, order)
-        if run.step == per_epoch:
-            run.epoch, run.step = run.epoch + 1, 0
-    return run.trained_model()
+    trainer = Trainer(replace(config, epochs=-(-steps // per_epoch)), len(train))
+    take_steps(trainer, train, steps)
+    return trainer.trained_model()
 
 
 def ceilings(test: Sequence[Pair]) -> dict[str, object]:

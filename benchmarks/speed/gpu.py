@@ -19,14 +19,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from carvana_lib.base.devices import best_device, make_accelerator
+from carvana_lib.base.devices import best_device
 from carvana_lib.cli.report import write_json
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import CarvanaDataset, Pair
 from carvana_lib.metrics import dice
-from carvana_lib.run.state import Run, epoch_order
+from carvana_lib.training import Trainer
 
-from ..common import RESULTS, command_line, machine
+from ..common import RESULTS, command_line, machine, take_steps
 from .pack import PackedDataset
 from .usual import usual_step
 
@@ -92,15 +92,10 @@ def throughput(size: tuple[int, int], base_channels: int, batch: int, options: a
     )
     dataset, device, steps = random_photos(size, 4 * batch), best_device(), 2 if options.smoke else 30
     dataset.keep_on(device)
-    run, order = Run(config, make_accelerator(config), len(dataset)), epoch_order(len(dataset), 0, 0)
-
-    def ours() -> None:
-        run.step %= run.steps_per_epoch
-        run.train_step(dataset, order)
-
+    trainer = Trainer(config, len(dataset))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    ours_rate = batch / seconds(ours, steps)
+    ours_rate = batch / seconds(lambda: take_steps(trainer, dataset, 1), steps)
     memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
     model = config.build_model().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
@@ -165,14 +160,11 @@ def time_to_dice(options: argparse.Namespace) -> dict[str, object]:
         cuda_graphs=options.cuda_graphs,
     )
     began, rows = time.perf_counter(), []
-    run = Run(config, make_accelerator(config), len(train))
-    train.keep_on(run.accelerator.device)
+    trainer = Trainer(config, len(train))
+    train.keep_on(trainer.accelerator.device)
     for epoch in range(config.epochs):
-        order = epoch_order(len(train), config.seed, epoch)
-        for _ in range(2 if options.smoke else run.steps_per_epoch):
-            run.train_step(train, order)
-        score = dice(run.validate(validation, progress=False).counts).item()
-        run.epoch, run.step = epoch + 1, 0
+        take_steps(trainer, train, 2 if options.smoke else trainer.steps_per_epoch)
+        score = dice(trainer.validate(validation).counts).item()
         rows.append({"epoch": epoch + 1, "seconds": time.perf_counter() - began, "dice": score})
         print(rows[-1], flush=True)
         if score >= GOAL:

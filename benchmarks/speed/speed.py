@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 
-from carvana_lib.base.devices import make_accelerator
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import CarvanaDataset, Pair, find_data, list_pairs
 from carvana_lib.evaluation import evaluate
 from carvana_lib.prepare.cache import cached_dataset
-from carvana_lib.run.state import Run, epoch_order
+from carvana_lib.run.fit import epoch_order
+from carvana_lib.training import Trainer
 
-from ..common import SIZE, command_line, write
+from ..common import SIZE, command_line, take_steps, write
 from .usual import usual_evaluate, usual_loader, usual_step
 
 
@@ -79,7 +79,7 @@ def load_usual(pairs: Sequence[Pair]) -> float:
 
 
 def load_ours(dataset: CarvanaDataset) -> float:
-    """As `Run.train_step` loads: bytes from the cache in random order, to float32 in [0, 1]."""
+    """As `run.fit.draw_batches` loads: bytes from the cache in random order, to float32 in [0, 1]."""
     order = epoch_order(len(dataset), 0, 0).split(16)
 
     def work() -> None:
@@ -96,16 +96,10 @@ def steppers(dataset: CarvanaDataset, base_channels: int, batch: int, steps: int
     model = config.build_model()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
     images, masks = (part[:batch].float().contiguous() / 255 for part in dataset.batch(range(batch)))
-    run, order = Run(config, make_accelerator(config), len(dataset)), epoch_order(len(dataset), 0, 0)
-
-    def ours() -> None:
-        run.step = 0
-        for _ in range(steps):
-            run.train_step(dataset, order)
-
+    trainer = Trainer(config, len(dataset))
     return (
         lambda: rate(steps * batch, lambda: [usual_step(model, optimizer, images, masks) for _ in range(steps)]),
-        lambda: rate(steps * batch, ours),
+        lambda: rate(steps * batch, lambda: take_steps(trainer, dataset, steps)),
     )
 
 
@@ -118,9 +112,8 @@ def epoch_usual(pairs: Sequence[Pair]) -> float:
 
 def epoch_ours(dataset: CarvanaDataset) -> float:
     config = TrainConfig(size=SIZE, base_channels=16, loss="bce", ema_decay=0.0)
-    run = Run(config, make_accelerator(config), len(dataset))
-    order = epoch_order(len(dataset), 0, 0)
-    return rate(len(dataset), lambda: [run.train_step(dataset, order) for _ in range(run.steps_per_epoch)])
+    trainer = Trainer(config, len(dataset))
+    return rate(len(dataset), lambda: take_steps(trainer, dataset, trainer.steps_per_epoch))
 
 
 def scorers(pairs: Sequence[Pair], dataset: CarvanaDataset) -> tuple[Callable, Callable]:
@@ -135,12 +128,9 @@ def scorers(pairs: Sequence[Pair], dataset: CarvanaDataset) -> tuple[Callable, C
 def score_both(pairs: Sequence[Pair], dataset: CarvanaDataset) -> dict[str, float]:
     """Mean native Dice of the weights that a short training gives, counted the usual way and ours."""
     config = TrainConfig(size=SIZE, base_channels=16, batch_size=16, epochs=6, learning_rate=5e-3)
-    run = Run(config, make_accelerator(config), len(dataset))
-    for run.epoch in range(config.epochs):
-        run.step = 0
-        for _ in range(run.steps_per_epoch):
-            run.train_step(dataset, epoch_order(len(dataset), 0, run.epoch))
-    model = run.trained_model()
+    trainer = Trainer(config, len(dataset))
+    take_steps(trainer, dataset, trainer.total_steps)
+    model = trainer.trained_model()
     few = CarvanaDataset(pairs[:64], SIZE, tuple(part[:64] for part in dataset.arrays))
     return {
         "usual": usual_evaluate(model, pairs[:64], SIZE),
