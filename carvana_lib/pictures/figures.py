@@ -1,4 +1,4 @@
-"""Pictures: overlays as arrays, figures with matplotlib. Colours are Okabe and Ito's, safe for colour-blind eyes."""
+"""Figures with matplotlib: pictures in a grid, the best and the worst masks, the curves of a training."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def plot_extremes(
     threshold: float = 0.5,
     tta: bool = False,
 ) -> Figure:
-    """The photos with the highest and the lowest Dice: mask above, errors below.
+    """The `count` photos with the highest and with the lowest Dice: the mask above, the errors below.
 
     Args:
-        evaluation: of all or some photos of `dataset`, at this `threshold` and `tta`.
+        evaluation: of all or some photos of `dataset`, with the same `threshold` and `tta`.
     """
     index_of = {pair.name: index for index, pair in enumerate(dataset.pairs)}
     order = np.argsort(evaluation.dice)[::-1]
@@ -58,9 +58,10 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
     """Loss and validation Dice after each epoch, side by side."""
     epochs = [row["epoch"] for row in history]
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for axis, name, colour in ((axes[0], "loss", BLUE), (axes[1], "dice", ORANGE)):
+    lines = (("loss", "Training loss", BLUE), ("dice", "Validation Dice", ORANGE))
+    for axis, (name, title, colour) in zip(axes, lines, strict=True):
         axis.plot(epochs, [row[name] for row in history], marker="o", color=np.array(colour) / 255)
-        axis.set(title={"loss": "Training loss", "dice": "Validation Dice"}[name], xlabel="epoch", ylabel=name)
+        axis.set(title=title, xlabel="epoch", ylabel=name)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     return figure
@@ -69,28 +70,23 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
 def picture_grid(
     pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, title: str | None = None, width: float = 9
 ) -> Figure:
-    """Pictures side by side without axes: each uint8 (H, W, 3), or (H, W) in greys: bool, uint8, or float in [0, 1].
+    """Pictures side by side without axes.
 
     Args:
-        titles: one a picture.
+        pictures: uint8 (H, W, 3) each; or greys (H, W): bool, uint8, or float in [0, 1].
+        titles: one for each picture.
         columns: pictures in a row.
         title: of the whole figure.
         width: of the figure, in inches.
     """
     rows = -(-len(pictures) // columns)
-    height, wide = pictures[0].shape[:2]
-    cell = width / columns
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(width, rows * (cell * height / wide + 0.35) + (0.3 if title else 0)),
-        squeeze=False,
-        layout="constrained",
-    )
+    picture_height = width / columns * pictures[0].shape[0] / pictures[0].shape[1]
+    size = (width, rows * (picture_height + 0.35) + (0.3 if title else 0))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):
-        # Without its ends, an even grey would be stretched to black.
+        # Without both ends given, matplotlib would draw an even grey as black.
         white = 255 if picture.dtype == np.uint8 else 1
         axis.imshow(picture, **({"cmap": "gray", "vmin": 0, "vmax": white} if picture.ndim == 2 else {}))
         axis.set_title(name, fontsize=9)
@@ -100,7 +96,7 @@ def picture_grid(
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Display `figure` in a notebook with a text for those who cannot see it, and close it."""
+    """Display `figure` in a notebook, with the text `alt` for people who cannot see it, and close it."""
     from IPython.display import Image, display
 
     buffer = io.BytesIO()
@@ -110,7 +106,7 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Display a table in a notebook: a row of column names, then the rows, numbers to the right."""
+    """Display a table in a notebook: column names, then rows; the first column to the left, all others to the right."""
     from IPython.display import Markdown, display
 
     lines = [columns, [":--"] + ["--:"] * (len(columns) - 1), *rows]
@@ -118,8 +114,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` in the format of the file's ending and close it. Raises CarvanaError if that cannot be done."""
-    write_atomically(
-        path, lambda temporary: figure.savefig(temporary, dpi=110, format=path.suffix[1:].lower() or "png")
-    )
+    """Write `figure` in the format that the file's ending names, and close it.
+
+    Raises:
+        CarvanaError: the file cannot be written.
+    """
+    kind = path.suffix[1:].lower() or "png"
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format=kind))
     plt.close(figure)

@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,10 +10,7 @@ from carvana_lib.base.errors import CarvanaError
 from carvana_lib.cli.mask_files import predict_files
 from carvana_lib.config import preset
 from carvana_lib.data import list_pairs
-from carvana_lib.extras.tiles import predict_tiled
 from carvana_lib.images import read_mask, read_photo
-from carvana_lib.pictures.figures import picture_grid, plot_history, show, show_table
-from carvana_lib.pictures.overlays import BLUE, ORANGE, error_map, overlay
 from carvana_lib.prediction import logit, predict_array, predict_photo
 from carvana_lib.run.weights import load_model, load_pretrained, save_weights
 
@@ -90,30 +86,6 @@ def test_logit():
         logit(-0.1)
 
 
-def test_overlay_and_error_map():
-    photo = np.full((8, 8, 3), 200, dtype=np.uint8)
-    mask, target = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
-    mask[1:6, 1:6], target[2:7, 1:6] = True, True
-    picture = overlay(photo, mask)
-    assert tuple(picture[1, 1]) == ORANGE
-    assert (picture[0] == 200).all()
-    assert picture[3, 3, 0] < 200
-    errors = error_map(photo, mask, target)
-    assert tuple(errors[1, 3]) == ORANGE
-    assert tuple(errors[6, 3]) == BLUE
-    assert tuple(errors[3, 3]) == tuple(errors[0, 0])
-    assert (photo == 200).all()
-
-
-def test_curves_show_every_epoch():
-    figure = plot_history([{"epoch": 1, "loss": 0.5, "dice": 0.8}, {"epoch": 2, "loss": 0.2, "dice": 0.9}])
-    loss, dice = figure.axes
-    assert list(loss.lines[0].get_ydata()) == [0.5, 0.2]
-    assert list(dice.lines[0].get_ydata()) == [0.8, 0.9]
-    assert loss.get_title()
-    assert dice.get_xlabel() == "epoch"
-
-
 def test_weights_carry_their_config_and_load_only_into_it(tmp_path):
     config = preset("quick", base_channels=4, depth=2)
     model = config.build_model()
@@ -155,47 +127,6 @@ def test_the_weights_that_come_along_find_a_rendered_car():
         load_pretrained("huge")
 
 
-def test_one_tile_over_everything_is_the_whole_picture(model_and_config):
-    model, _ = model_and_config
-    photo = np.asarray(draw(99, 3)[0])
-    np.testing.assert_allclose(
-        predict_tiled(model, photo, (96, 64), tile=96), predict_array(model, photo, (96, 64)), atol=1e-4
-    )
-
-
-def test_tiles_agree_with_the_whole_picture_away_from_their_edges(model_and_config):
-    model, _ = model_and_config
-    photo = np.asarray(draw(99, 3, (192, 128))[0])
-    whole, tiled = predict_array(model, photo, (192, 128)), predict_tiled(model, photo, (192, 128), 96, 48)
-    assert tiled.shape == whole.shape
-    assert ((whole > 0.5) == (tiled > 0.5)).mean() > 0.97
-    for tile, overlap in ((64, 64), (64, -1)):
-        with pytest.raises(CarvanaError, match="overlap"):
-            predict_tiled(model, photo, (192, 128), tile, overlap)
-
-
-def test_a_grid_shows_every_picture_with_its_title():
-    figure = picture_grid(
-        [np.zeros((4, 6, 3), np.uint8)] * 3 + [np.zeros((4, 6))], list("abcd"), columns=3, title="all"
-    )
-    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "d", "", ""]
-    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 0, 0]
-
-
-def test_figures_and_tables_are_displayed_with_text(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
-    figure = picture_grid([np.zeros((4, 6, 3), np.uint8)], ["a"])
-    show(figure, "a black picture")
-    show_table(["name", "Dice"], [["net", 0.5]])
-    picture, table = shown
-    data, metadata = picture._repr_png_()
-    assert metadata["alt"] == "a black picture"
-    assert data
-    assert table.data == "| name | Dice |\n| :-- | --: |\n| net | 0.5 |"
-    assert not plt.fignum_exists(figure.number)
-
-
 def test_no_photo_is_replaced_by_a_result(model_and_config, tmp_path):
     model, config = model_and_config
     for name in ("a.png", "a_mask.png", "b_overlay.jpg", "b.png"):
@@ -206,11 +137,3 @@ def test_no_photo_is_replaced_by_a_result(model_and_config, tmp_path):
             predict_files(model, config, [tmp_path / name for name in names], tmp_path / "sub" / "..")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(predict_files(model, config, [tmp_path / "a.png", tmp_path / "a_mask.png"], tmp_path / "out")) == 2
-
-
-@pytest.mark.parametrize("white", [np.uint8(255), np.float32(1), np.bool_(True)])
-def test_an_even_picture_keeps_its_grey(white):
-    figure = picture_grid([np.full((4, 6), white), np.zeros((4, 6), white.dtype)], ["all car", "no car"])
-    shown = [axis.images[0] for axis in figure.axes[:2]]
-    plt.close(figure)
-    assert [image.to_rgba(image.get_array())[0, 0, 0] for image in shown] == [1, 0]
