@@ -80,21 +80,15 @@ def build_parser() -> argparse.ArgumentParser:
     shared = OneLineParser(add_help=False)
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data = OneLineParser(add_help=False)
-    data.add_argument(
-        "--data",
-        type=Path,
-        help="folder that holds train/ and train_masks/ (default: $CARVANA_DATA, data/carvana, data/sample)",
-    )
+    places = "$CARVANA_DATA, data/carvana, data/sample"
+    data.add_argument("--data", type=Path, help=f"folder that holds train/ and train_masks/ (default: {places})")
     weights = OneLineParser(add_help=False)
-    weights.add_argument(
-        "--weights",
-        type=Path,
-        help=".safetensors file, run folder, or the name of weights that come along (default: small, which does)",
-    )
+    named = "weights of the package by name (default: small)"
+    weights.add_argument("--weights", type=Path, help=f".safetensors file, run folder, or {named}")
     masks = OneLineParser(add_help=False, parents=[weights])
     masks.add_argument("--threshold", type=probability, default=0.5, help="probability above which a pixel is car")
     masks.add_argument("--tta", action="store_true", help="average with the mirrored photo")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
 
     train = commands.add_parser(
         "train", parents=[shared, data], help="train a U-Net", argument_default=argparse.SUPPRESS
@@ -103,11 +97,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=None, help="run folder (default: runs/PRESET)")
     again = train.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
-    again.add_argument("--overwrite", action="store_true", default=False, help="train anew over the run in --out")
+    again.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
     _add_settings(
         train.add_argument_group("settings, each overriding the preset's (carvana_lib/config.py explains them)")
     )
-    train.set_defaults(command="train", data=None, debug=False, parser=train)
+    train.set_defaults(data=None, debug=False, parser=train)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, data, masks], help="score weights on held-out cars")
     evaluate.add_argument(
@@ -116,31 +110,26 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--batch-size", type=count, help="changes speed, not scores")
     evaluate.add_argument("--json", type=new_file, help="write the scores here, and a CSV row a photo beside it")
     evaluate.add_argument("--figure", type=new_picture, help="write a picture of the best and worst masks here")
-    evaluate.set_defaults(command="evaluate", parser=evaluate)
+    evaluate.set_defaults(parser=evaluate)
 
     predict = commands.add_parser("predict", parents=[shared, masks], help="masks for photos")
     predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
     predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
-    predict.set_defaults(command="predict")
 
     submit = commands.add_parser("submit", parents=[shared, masks], help="Kaggle's submission file for a folder")
-    submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, Kaggle's test/ say")
+    submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, for instance Kaggle's test/")
     submit.add_argument("--out", type=new_file, required=True, help="the CSV file to write")
-    submit.set_defaults(command="submit")
 
     export = commands.add_parser("export", parents=[shared, weights], help="the net as an ONNX file")
     export.add_argument("--out", type=new_file, required=True, help="the .onnx file to write")
-    export.set_defaults(command="export")
 
     load = commands.add_parser("download", parents=[shared], help="get Kaggle's photos and masks, and unpack them")
     load.add_argument("folder", type=Path, nargs="?", default=Path("data/carvana"), help="default: data/carvana")
     load.add_argument("--hq", action="store_true", help="the photos in higher quality (train_hq.zip)")
     load.add_argument("--zips", type=Path, metavar="FOLDER", help="take the zips from here, without a connection")
-    load.set_defaults(command="download")
 
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
     check.add_argument("root", type=Path, metavar="ROOT")
-    check.set_defaults(command="check-data")
     return parser
 
 

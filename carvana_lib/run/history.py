@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.errors import CarvanaWarning
@@ -27,25 +29,28 @@ def write_metrics(path: Path, history: History) -> None:
 
 
 def write_curves(folder: Path, row: dict[str, float]) -> None:
-    """Add an epoch to the TensorBoard curves in `folder`."""
+    """Add an epoch to the TensorBoard curves in `folder`. Warns where that cannot be done."""
     from torch.utils.tensorboard import SummaryWriter
 
-    def no_traceback(failure: threading.ExceptHookArgs) -> None:
-        if not isinstance(failure.exc_value, OSError):
-            usual(failure)
-
-    # The writer's thread fails too where the disk is full, and prints where.
-    usual, threading.excepthook = threading.excepthook, no_traceback
     try:
         # purge_step hides what an earlier run wrote for this epoch before it was stopped.
-        with SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
+        with _quiet_threads(), SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
             for name, value in row.items():
                 curves.add_scalar(name, value, int(row["epoch"]))
     except OSError as error:
-        # metrics.csv holds the same numbers: not worth an end of the training.
+        # metrics.csv holds the same numbers: the training goes on.
         warnings.warn(f"cannot write curves to {folder} ({error}): free some space", CarvanaWarning, stacklevel=2)
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """No traceback of an OSError in another thread: where the disk is full, SummaryWriter's thread prints one too."""
+    before = threading.excepthook
+    threading.excepthook = lambda failure: None if isinstance(failure.exc_value, OSError) else before(failure)
+    try:
+        yield
     finally:
-        threading.excepthook = usual
+        threading.excepthook = before
 
 
 def epoch_line(row: dict[str, float], best: float) -> str:
