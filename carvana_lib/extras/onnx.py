@@ -14,7 +14,7 @@ from ..base.files import write_atomically
 
 
 class WithNormalisation(nn.Module):
-    """Takes a photo as most programs hold it, and does the net's own preparation inside."""
+    """The net with the steps around it: it takes a photo as most programs hold it, and returns probabilities."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -30,8 +30,8 @@ def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Pa
 
     Args:
         model: as `load_model` gives it, on any device.
-        size: (width, height) of the pictures it will get; their number N stays free.
-        path: the .onnx file; one file holds everything.
+        size: (width, height) of the photos that the ONNX net will read; their number N stays free.
+        path: the .onnx file; this one file holds everything.
 
     Raises:
         CarvanaError: the onnx packages are missing, or the file cannot be written.
@@ -44,7 +44,7 @@ def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Pa
             f"ONNX export needs one more package ({error.name}): pip install 'carvana-unet[onnx]'"
         ) from None
     width, height = size
-    # A copy, as exporting needs evaluation mode and float32, and the caller's net is the caller's.
+    # The export needs evaluation mode and float32. A copy gets them, so that the caller's net stays as it is.
     model = copy.deepcopy(model).float().eval()
     example = torch.zeros(2, 3, height, width, device=next(model.parameters()).device)
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """Kaggle's submission file: every mask as run lengths.
 
-Pixels are numbered from 1, row by row from the top left. A mask is the list of its runs of car
-pixels, first pixel and length in turn: `"3 2 9 1"` is the pixels 3, 4 and 9.
+Pixels are numbered from 1, row by row from the top left. The text of a mask gives the first pixel and the length of
+each run of car pixels: `"3 2 9 1"` means the pixels 3, 4 and 9.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from ..base.errors import CarvanaError
 from ..base.files import write_atomically
 
 COLUMNS = ("img", "rle_mask")
-MOST_PIXELS = 500_000_000
+MOST_PIXELS = 500_000_000  # that `read_submission` holds in memory, one byte each
 
 
 def rle_encode(mask: np.ndarray) -> str:
-    """Run lengths of a mask, bool (height, width); "" for an empty one."""
+    """Run lengths of a mask, bool (height, width); "" for an empty mask."""
     edges = np.flatnonzero(np.diff(mask.ravel().astype(np.int8), prepend=0, append=0))
     starts, ends = edges[::2], edges[1::2]
     return " ".join(f"{start + 1} {end - start}" for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def rle_decode(text: str, height: int, width: int) -> np.ndarray:
-    """The mask, bool (height, width), that `rle_encode` wrote.
+    """The mask, bool (height, width), of a text that `rle_encode` wrote.
 
     Raises:
         CarvanaError: not pairs of whole numbers, runs that overlap or are out of order, or pixels
             outside the picture.
     """
-    # Of a text with more numbers than runs of single pixels have, the rest stays one word, and is refused.
+    # A mask has at most one run for each pixel. Of a longer text, the end stays one word, which is not a number: it is
+    # refused before it takes much memory.
     words = text.split(maxsplit=2 * height * width)
     for word in words:
-        # int() would also take "1_0", "+1" and the digits of other scripts.
+        # int() would also accept "1_0", "+1" and the digits of other scripts.
         if not (word.isascii() and word.isdigit() and len(word) < 100):
-            raise CarvanaError(f"run lengths hold {word[:20]!r}, which is not a whole number: write them anew")
+            raise CarvanaError(f"run lengths hold {word[:20]!r}, which is not a whole number: write them again")
     numbers = [int(word) for word in words]
     if len(numbers) % 2:
         raise CarvanaError(f"run lengths hold {len(numbers)} numbers, not pairs of first pixel and length")
     mask = np.zeros(height * width, dtype=bool)
-    free = 1
+    free = 1  # the first pixel after the run before
     for start, length in zip(numbers[::2], numbers[1::2], strict=True):
         if length < 1 or start < free or start + length - 1 > mask.size:
             raise CarvanaError(
@@ -56,13 +57,10 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
 
 
 def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int:
-    """Write Kaggle's CSV, a row a photo, without holding more than one mask in memory.
+    """Write Kaggle's CSV, one row for each photo, with one mask in memory at a time; returns the number of rows.
 
     Args:
         masks: the photo's file name (`<car>_<view>.jpg`) and its mask, bool, at the photo's own size.
-
-    Returns:
-        The number of rows.
     """
     rows = 0
 
@@ -83,10 +81,10 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
     """The masks of a submission by file name, each bool (height, width).
 
     Raises:
-        CarvanaError: no such file, other columns, a photo twice, a row that is not a mask, or more masks
-            than a usual memory holds.
+        CarvanaError: no such file, other columns, a photo twice, a row that is not a mask, or more than `MOST_PIXELS`.
     """
-    # A ragged mask takes more characters than the csv module reads; at worst, a run for every second pixel.
+    # The csv module refuses fields of over 131,072 characters by default. A ragged mask can take more: at worst it has
+    # a run for every second pixel.
     usual_limit = csv.field_size_limit(max(131_072, 10 * height * width))
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -98,20 +96,20 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
 
 
 def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -> dict[str, np.ndarray]:
-    """One row at a time, so that what is refused was never in memory as a whole."""
+    """The masks of all rows, read one by one: a file that is refused was never in memory as a whole."""
     masks: dict[str, np.ndarray] = {}
-    unlike = CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
+    not_a_submission = CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
     if next(rows, None) != list(COLUMNS):
-        raise unlike
+        raise not_a_submission
     for row in rows:
-        if len(row) != 2:
-            raise unlike
+        if len(row) != len(COLUMNS):
+            raise not_a_submission
         name, text = row
         if name in masks:
             raise CarvanaError(f"{path} holds {name} twice: remove one of the rows")
         if (len(masks) + 1) * height * width > MOST_PIXELS:
             raise CarvanaError(
-                f"{path} holds more than {len(masks)} masks, too many for memory: take a row at a time with rle_decode"
+                f"{path} holds more than {len(masks)} masks, too many for memory: read row by row with rle_decode"
             )
         masks[name] = rle_decode(text, height, width)
     return masks

@@ -1,4 +1,4 @@
-"""Scores at every threshold at once, from one histogram a photo."""
+"""Scores at every threshold at once, from one histogram of each photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..data import CarvanaDataset
 from ..metrics import accuracy, dice, iou
 from ..prediction import predict_logits, upsample
 
-BINS = 1000
+BINS = 1000  # thresholds are multiples of 1 / BINS
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Histograms:
     """How many car and background pixels of each photo have which probability.
 
     Attributes:
-        car: int64 (N, BINS + 1); `car[n, k]` pixels of photo n are car and have a probability in
+        car: int64 (N, BINS + 1); `car[n, k]` counts the pixels of photo n that are car and have a probability in
             ((k - 1) / BINS, k / BINS].
-        background: the same for pixels that are not car.
+        background: the same for the pixels that are not car.
     """
 
     car: np.ndarray
@@ -31,7 +31,7 @@ class Histograms:
     def counts(self, threshold: float) -> torch.Tensor:
         """`metrics.confusion` of every photo for `probability > threshold`: int64 (N, 4).
 
-        Exact at the thresholds 0, 1 / BINS, ... 1; others are rounded to the nearest of these.
+        It is exact at the thresholds 0, 1 / BINS, ..., 1. Others are rounded to the nearest of these.
 
         Raises:
             ValueError: the threshold is not in [0, 1].
@@ -43,24 +43,23 @@ class Histograms:
 
     def curve(self) -> dict[str, np.ndarray]:
         """Mean over photos of dice, accuracy and iou at each threshold: float64 (BINS + 1,) each, and `threshold`."""
-        # Pixels above each threshold: a sum from the right that leaves out the bin itself.
-        tp, fp = (_above(part) for part in (self.car, self.background))
+        tp, fp = _above(self.car), _above(self.background)
         fn, tn = self.car.sum(1)[:, None] - tp, self.background.sum(1)[:, None] - fp
-        photos = len(tp)
-        table = torch.from_numpy(np.stack([tp, fp, fn, tn], axis=-1).reshape(-1, 4))
+        # One row of counts for each photo and threshold.
+        counts = torch.from_numpy(np.stack([tp, fp, fn, tn], axis=-1).reshape(-1, 4))
         scores = {"dice": dice, "accuracy": accuracy, "iou": iou}
-        means = {name: score(table, "none").reshape(photos, -1).mean(0).numpy() for name, score in scores.items()}
+        means = {name: score(counts, "none").reshape(tp.shape).mean(0).numpy() for name, score in scores.items()}
         return {"threshold": np.arange(BINS + 1) / BINS, **means}
 
     def best_threshold(self) -> float:
-        """The threshold with the highest mean Dice: the middle one, where several share it."""
+        """The threshold with the highest mean Dice; if several share it, the middle one of them."""
         values = self.curve()["dice"]
         best = np.flatnonzero(values == values.max())
         return float(best[len(best) // 2]) / BINS
 
 
 def threshold_index(threshold: float) -> int:
-    """The nearest multiple of 1 / BINS, times BINS."""
+    """The number k of the nearest threshold k / BINS. Raises ValueError outside [0, 1]."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold {threshold} is not a probability: choose one from 0 to 1")
     return round(threshold * BINS)
@@ -68,15 +67,15 @@ def threshold_index(threshold: float) -> int:
 
 def to_levels(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities float32 in [0, 1] as uint16 levels 0..BINS: `level > k` exactly where `probability > k / BINS`."""
-    # The comparisons themselves: in float32, k / BINS * BINS can come out just above k.
+    # A search compares with each threshold. Multiplying by BINS would not: in float32, k / BINS * BINS can exceed k.
     return np.searchsorted((np.arange(BINS + 1) / BINS).astype(np.float32), probabilities).astype(np.uint16)
 
 
 def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One photo's counts of car and of background pixels by probability: int64 (BINS + 1,) each.
+    """How many car and background pixels of one photo have which probability: int64 (BINS + 1,) each.
 
     Args:
-        probabilities: float32 (H, W) in [0, 1], or what `to_levels` made of them.
+        probabilities: float32 (H, W) in [0, 1], or their `to_levels`.
         target: bool (H, W).
     """
     levels = probabilities if probabilities.dtype == np.uint16 else to_levels(probabilities)
@@ -91,7 +90,7 @@ class Predictions:
 
     Attributes:
         dataset: the photos.
-        levels: one uint16 (H, W) a photo, see `to_levels`; two bytes a pixel.
+        levels: uint16 (H, W) for each photo, see `to_levels`; two bytes for each pixel.
         histograms: of all photos.
     """
 
@@ -105,7 +104,7 @@ class Predictions:
 
 
 def predict_dataset(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
-    """Probabilities and histograms of every photo, one photo at a time."""
+    """Probabilities and histograms of every photo, computed one photo at a time."""
     device = next(model.parameters()).device
     levels, counts = [], []
     for index in range(len(dataset)):
@@ -118,5 +117,5 @@ def predict_dataset(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
 
 
 def _above(counts: np.ndarray) -> np.ndarray:
-    """(N, B) -> (N, B): the sum of all columns to the right."""
+    """Pixels above each threshold, (N, B) -> (N, B): the sum of all columns to the right, without the column itself."""
     return counts[:, ::-1].cumsum(1)[:, ::-1] - counts

@@ -1,4 +1,4 @@
-"""Predict a photo in overlapping squares: memory for a photo of any size."""
+"""Predict a photo in overlapping squares, so that a photo of any size fits into memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from ..prediction import as_batch, predict_logits, upsample
 def predict_tiled(
     model: nn.Module, photo: np.ndarray, size: tuple[int, int], tile: int = 512, overlap: int = 64, tta: bool = False
 ) -> np.ndarray:
-    """As `predict_array`, but the net sees one square of the resized photo at a time: memory for any `size`.
+    """Probability of car for each pixel of a photo, from a net that sees one tile of it at a time.
 
-    Where tiles overlap their logits are averaged, each tile weighing less towards its own edge, where
-    it sees least of the surroundings.
+    A tile is a square of the resized photo, so the net's memory does not depend on `size`. Where tiles overlap, their
+    logits are averaged. Each tile weighs less towards its own edge, where it sees least of the surroundings.
 
     Args:
-        size: (width, height) the photo is resized to before it is cut into tiles.
+        photo: uint8 (height, width, 3).
+        size: (width, height) to which the photo is resized before it is cut into tiles.
         tile: side of a tile in pixels of the resized photo.
         overlap: pixels that neighbouring tiles share.
+        tta: average with the prediction for the mirrored tile.
+
+    Returns:
+        float32 (height, width) in [0, 1], as `predict_array`.
 
     Raises:
         CarvanaError: the overlap is not smaller than the tile.
@@ -43,7 +48,7 @@ def predict_tiled(
 
 
 def _tile_starts(side: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of the tiles along a side; the last tile ends at the side's end."""
+    """The first pixel of each tile along a side; the last tile ends where the side ends."""
     last = max(0, side - tile)
     return [*range(0, last, tile - overlap), last]
 
