@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-import types
-import typing
 from dataclasses import asdict, dataclass, fields, replace
+from math import inf
 from pathlib import Path
+from typing import Annotated, Literal
 
+from .base.bounds import Between, check_fields
 from .base.errors import CarvanaError
-from .base.image_files import MOST_PIXELS
 from .losses import LOSSES
 from .unet import UNet
 
-_CHOICES = {
-    "loss": tuple(LOSSES),
-    "norm": ("batch", None),
-    "up": ("transpose", "bilinear"),
-    "optimizer": ("adamw", "adam"),
-    "schedule": ("one-cycle", "constant"),
-    "precision": ("auto", "float32", "bf16", "fp16"),
-}
-_AT_LEAST_ONE = ("base_channels", "depth", "patch", "epochs", "batch_size", "accumulate", "log_every")
-_AT_MOST = {"base_channels": 1024, "depth": 8, "patch": 16, "seed": 2**31 - 1, "rotate": 180.0, "epochs": 10**6}
-_SHARES = ("flip", "scale", "shift", "warped", "colour", "ema_decay")
+Count = Annotated[int, Between(1, inf)]
+Share = Annotated[float, Between(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -35,65 +25,43 @@ class TrainConfig:
         CarvanaError: a value of the wrong type or outside its range, named with what is allowed.
     """
 
-    size: tuple[int, int] = (240, 160)  # width and height in pixels that the net sees
-    base_channels: int = 16  # channels of the first level
-    depth: int = 4  # levels below the first
-    norm: str | None = "batch"
-    up: str = "transpose"
-    patch: int = 1  # side of the squares of pixels that the first level takes as one
+    size: Annotated[tuple[int, int], Between(8, inf)] = (240, 160)  # width and height in pixels that the net sees
+    base_channels: Annotated[int, Between(1, 1024)] = 16  # channels of the first level
+    depth: Annotated[int, Between(1, 8)] = 4  # levels below the first
+    norm: Literal["batch", None] = "batch"  # after each convolution; None for none
+    up: Literal["transpose", "bilinear"] = "transpose"  # how the way up doubles the size
+    patch: Annotated[int, Between(1, 16)] = 1  # side of the squares of pixels that the first level takes as one
     start: str = ""  # weights to start from, a file or a run folder; empty for random ones
-    loss: str = "bce+dice"
+    loss: Literal[*LOSSES] = "bce+dice"
     soft_masks: bool = True  # False: a pixel of the smaller mask is car if more than half of it is
-    optimizer: str = "adamw"
-    learning_rate: float = 2e-3  # the peak, with the one-cycle schedule
-    weight_decay: float = 1e-2  # adamw only
-    schedule: str = "one-cycle"  # up over the first 15 % of the steps, then down to nothing
-    epochs: int = 14
-    batch_size: int = 16  # photos a step, over all processes
-    accumulate: int = 1  # parts a batch is worked through in, to save memory
-    flip: float = 0.5  # probability of a left-right flip
-    rotate: float = 0.0  # degrees, either way
-    scale: float = 0.0  # share of the size, either way
-    shift: float = 0.0  # share of the side, either way
-    warped: float = 1.0  # share of the photos that are rotated, scaled and shifted
-    colour: float = 0.0  # share of brightness, contrast and saturation, either way
-    ema_decay: float = 0.995  # of the averaged weights, a step; 0 switches averaging off
-    precision: str = "auto"  # bf16 where the device has it, else fp16 on a GPU and float32 on a CPU
-    channels_last: bool = True
-    compile: bool = False
-    cuda_graphs: bool = False  # with compile, on an NVIDIA GPU: the processor hands out a step's work at once
-    recompute: bool = False  # activations on the way back: big photos fit in less memory, a third slower
-    train_cars: int = 0  # use only the first so many training cars; 0 for all
-    seed: int = 0
-    log_every: int = 10  # steps between looks at the loss; each look waits for the device
-    checkpoint_minutes: float = 2.0  # at most so much work is lost when the machine goes down
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: Annotated[float, Between(0, 10, ends=False)] = 2e-3  # the peak, with the one-cycle schedule
+    weight_decay: Annotated[float, Between(0, inf)] = 1e-2  # adamw only
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"  # up over the first 15 % of the steps, then down to 0
+    epochs: Annotated[int, Between(1, 1_000_000)] = 14
+    batch_size: Count = 16  # photos a step, over all processes
+    accumulate: Count = 1  # parts that a batch is split into, to save memory
+    flip: Share = 0.5  # probability of a left-right flip
+    rotate: Annotated[float, Between(0, 180)] = 0.0  # degrees, either way
+    scale: Annotated[float, Between(0, 0.9)] = 0.0  # share of the size, either way; a photo cannot shrink to nothing
+    shift: Share = 0.0  # share of the side, either way
+    warped: Share = 1.0  # share of the photos that are rotated, scaled and shifted
+    colour: Share = 0.0  # share of brightness, contrast and saturation, either way
+    ema_decay: Share = 0.995  # of the averaged weights, a step; 0 switches averaging off
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # bf16, else fp16 (GPU) or float32 (CPU)
+    channels_last: bool = True  # memory layout that most devices are fast with
+    compile: bool = False  # torch.compile: faster steps after a minute of waiting
+    cuda_graphs: bool = False  # with compile, on an NVIDIA GPU: all kernels of a step are launched at once
+    recompute: bool = False  # activations in the backward pass: big photos fit in less memory, a third slower
+    train_cars: Annotated[int, Between(0, inf)] = 0  # use only the first so many training cars; 0 for all
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 0  # random seed of weights, order and augmentation
+    log_every: Count = 10  # steps between looks at the loss; each look waits for the device
+    checkpoint_minutes: Annotated[float, Between(0, inf)] = 2.0  # at most so much work is lost in a crash
 
     def __post_init__(self) -> None:
-        for name, kind in typing.get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _typed(name, getattr(self, name), kind))
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise CarvanaError(f"{name}={getattr(self, name)!r} is not one of {', '.join(map(str, allowed))}")
-        for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise CarvanaError(f"{name}={getattr(self, name)} must be at least 1")
-        for name, most in _AT_MOST.items():
-            if getattr(self, name) > most:
-                raise CarvanaError(f"{name}={getattr(self, name)} must be at most {most}")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise CarvanaError(f"{name}={getattr(self, name)} must be from 0 to 1")
-        if min(self.size) < 8:
-            raise CarvanaError(f"size={self.size} must be at least 8x8 pixels")
-        if self.size[0] * self.size[1] > MOST_PIXELS:
-            raise CarvanaError(f"size={self.size} must be at most {MOST_PIXELS // 1_000_000} megapixels")
-        if not 0 < self.learning_rate < 10:
-            raise CarvanaError(f"learning_rate={self.learning_rate} must be above 0 and under 10")
-        for name in ("weight_decay", "train_cars", "checkpoint_minutes", "rotate", "seed"):
-            if getattr(self, name) < 0:
-                raise CarvanaError(f"{name}={getattr(self, name)} must not be negative")
-        if self.scale > 0.9:
-            raise CarvanaError(f"scale={self.scale} must be at most 0.9: a photo cannot shrink to nothing")
+        check_fields(self)
+        if self.size[0] * self.size[1] > 50_000_000:
+            raise CarvanaError(f"size={self.size} must be at most 50 megapixels")
         if self.cuda_graphs and not self.compile:
             raise CarvanaError("cuda_graphs=True needs compile=True")
         if self.batch_size % self.accumulate:
@@ -119,27 +87,6 @@ class TrainConfig:
         if unknown:
             raise CarvanaError(f"{source} has settings this version does not know: {', '.join(unknown)}")
         return cls(**values)
-
-
-def _typed(name: str, value: object, kind: object) -> object:
-    """`value` as `kind`; the only changes made are int to float and list to tuple."""
-    if kind == tuple[int, int]:
-        if isinstance(value, list | tuple) and len(value) == 2 and all(type(v) is int for v in value):
-            return tuple(value)
-        raise CarvanaError(f"{name}={value!r} must be two whole numbers, width and height")
-    if kind is float and type(value) in (int, float):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise CarvanaError(f"{name}={value} must be a finite number")
-        return number
-    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if type(value) not in allowed:
-        names = " or ".join(t.__name__ for t in allowed)
-        raise CarvanaError(f"{name}={value!r} must be {names}, not {type(value).__name__}")
-    return value
 
 
 PRESETS: dict[str, TrainConfig] = {

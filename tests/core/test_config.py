@@ -114,6 +114,7 @@ OUT_OF_RANGE = [
     ("size", (30_000, 30_000)),
     ("size", (240, 0)),
     ("size", (-240, 160)),
+    ("size", (20_000, 2501)),
     ("base_channels", 0),
     ("depth", 0),
     ("epochs", 0),
@@ -124,6 +125,13 @@ OUT_OF_RANGE = [
     ("flip", 1.01),
     ("flip", -0.01),
     ("scale", 1.5),
+    ("scale", 0.91),
+    ("rotate", 180.1),
+    ("base_channels", 1025),
+    ("depth", 9),
+    ("patch", 0),
+    ("patch", 17),
+    ("epochs", 1_000_001),
     ("shift", -0.1),
     ("warped", 1.1),
     ("colour", 2),
@@ -156,6 +164,23 @@ def test_values_out_of_range_are_refused_by_name(name, value):
         preset("small", **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 2.0}, "epochs=2.0 must be int, not float"),
+        ({"depth": 9}, "depth=9 must be from 1 to 8"),
+        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
+        ({"size": (240, 7)}, "size=(240, 7) must be at least 8"),
+        ({"learning_rate": 10}, "learning_rate=10.0 must be above 0 and below 10"),
+        ({"norm": "group"}, "norm='group' must be one of batch, None"),
+    ],
+)
+def test_a_refusal_says_the_value_and_what_is_allowed(change, message):
+    with pytest.raises(CarvanaError) as caught:
+        TrainConfig(**change)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("name", ["weight_decay", "rotate", "checkpoint_minutes"])
 def test_not_a_number_is_refused_by_name(name):
     with pytest.raises(CarvanaError, match=name):
@@ -167,8 +192,14 @@ def test_not_a_number_is_refused_by_name(name):
     [
         ("flip", (0, 1)),
         ("ema_decay", (0, 1)),
-        ("epochs", (1,)),
-        ("size", ((8, 8),)),
+        ("epochs", (1, 1_000_000)),
+        ("size", ((8, 8), (20_000, 2500))),
+        ("base_channels", (1, 1024)),
+        ("depth", (1, 8)),
+        ("patch", (1, 16)),
+        ("rotate", (0, 180)),
+        ("scale", (0, 0.9)),
+        ("seed", (0, 2**31 - 1)),
         ("learning_rate", (1e-6, 9.9)),
         ("loss", tuple(LOSSES)),
         ("norm", ("batch", None)),
