@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from PIL import Image
 
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
@@ -19,7 +18,7 @@ from ..extras.thresholds import BINS, Histograms, Predictions, threshold_index
 from ..images import read_photo
 from ..metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, overlay
-from .tool import LABEL, ROW, Tool, WIDE, encode, pick, picture_widget, shrink, with_number
+from .tool import LABEL, ROW, WIDE, Tool, encode, on_change, pick, picture_widget, shrink, with_number
 
 VIEWS = {
     "overlay": "Blue: what the threshold makes car. Orange: its outline.",
@@ -49,22 +48,21 @@ def view_picture(
 
 
 class CurvePicture:
-    """A curve drawn once, on which a marker moves: a line of pixels instead of a new figure."""
+    """A curve that matplotlib draws once. A marker moves on it as a line of pixels, without a new figure."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, title: str, xlabel: str, ylabel: str) -> None:
         figure, axis = plt.subplots(figsize=(4.6, 2.6), dpi=100, layout="constrained")
         axis.plot(x, y, color=np.array(BLUE) / 255)
-        # The ends fall to zero and would press the interesting part flat.
+        # Both ends of the curve fall to 0. With them in view, the interesting part would look flat.
         low, high = float(np.quantile(y, 0.1)), float(y.max())
         limits = (low, high + 0.1 * max(high - low, 1e-6))
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=limits)
         axis.grid(alpha=0.3)
         figure.canvas.draw()
         self.picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-        (self.left, low), (self.right, high) = axis.transData.transform(
-            [(0, axis.get_ylim()[0]), (1, axis.get_ylim()[1])]
-        )
-        self.top, self.bottom = (round(self.picture.shape[0] - edge) for edge in (high, low))
+        # The corners in pixels; matplotlib counts rows from below.
+        (self.left, below), (self.right, above) = axis.transData.transform([(0, limits[0]), (1, limits[1])])
+        self.top, self.bottom = (round(self.picture.shape[0] - edge) for edge in (above, below))
         plt.close(figure)
 
     def at(self, x: float) -> np.ndarray:
@@ -76,10 +74,10 @@ class CurvePicture:
 
 
 class ThresholdTuner(Tool):
-    """Drag the threshold: mask, errors and scores of a photo, and those of the whole set.
+    """Drag the threshold: mask, errors and scores of a photo follow, and those of the whole set.
 
     Args:
-        predictions: of `thresholds.predict_dataset`.
+        predictions: from `thresholds.predict_dataset`.
         threshold: where the slider starts.
         export_to: the file that "Save this threshold" writes.
     """
@@ -87,31 +85,32 @@ class ThresholdTuner(Tool):
     def __init__(
         self, predictions: Predictions, threshold: float = 0.5, export_to: str | Path = "runs/threshold.json"
     ) -> None:
+        super().__init__()
         self.predictions, self.export_to = predictions, Path(export_to)
-        curve = predictions.histograms.curve()
-        self.best = predictions.histograms.best_threshold()
+        self.pairs, self.histograms = predictions.dataset.pairs, predictions.histograms
+        curve, self.best = self.histograms.curve(), self.histograms.best_threshold()
         self._set_dice = curve["dice"]
         self._curve = CurvePicture(curve["threshold"], curve["dice"], "The whole set", "threshold", "mean Dice")
         self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01)
         self.photo = widgets.Dropdown(options=self._worst_first(), description="Photo", style=LABEL, layout=WIDE)
-        self.view = widgets.ToggleButtons(
-            options=list(VIEWS), tooltips=list(VIEWS.values()), style={"button_width": "7.5em"}
-        )
-        self.picture, self.curve = picture_widget(), picture_widget("png", 460)
+        self.view = widgets.ToggleButtons(options=list(VIEWS), tooltips=list(VIEWS.values()))
+        self.view.style.button_width = "7.5em"
+        self.curve = picture_widget("png", 460)
         self.caption, self.numbers, self.summary, self.message = (widgets.HTML() for _ in range(4))
+        button = {"width": "14em"}
         self.apply = widgets.Button(
-            description="Apply to the whole set", tooltip="Score and order all photos", layout={"width": "14em"}
+            description="Apply to the whole set", tooltip="Score and order all photos", layout=button
         )
-        self.export = widgets.Button(description="Save this threshold", layout={"width": "14em"})
+        self.export = widgets.Button(description="Save this threshold", layout=button)
         self.thumbnails = widgets.Box(layout=ROW)
         self._photo: np.ndarray | None = None
         self._car: list[int] = []
-        self._slots: list[widgets.VBox] = []
+        most_views = max(Counter(pair.car for pair in self.pairs).values())
+        self._slots = [self._thumbnail(place) for place in range(most_views)]
         self.box = self._arrange()
-        self._load()
-        self.threshold.observe(lambda _: self.update(), "value")
-        self.view.observe(lambda _: self.update(), "value")
-        self.photo.observe(self._load, "value")
+        self._choose_photo()
+        on_change(self.update, self.threshold, self.view)
+        self.photo.observe(self._choose_photo, "value")
         self.apply.on_click(lambda _: self.apply_to_set())
         self.export.on_click(lambda _: self.save_threshold())
 
@@ -120,77 +119,69 @@ class ThresholdTuner(Tool):
         left = widgets.VBox(
             [self.picture, self.caption, self.numbers], layout={"flex": "3 1 420px", "min_width": "300px"}
         )
-        right = widgets.VBox(
-            [self.curve, self.summary, widgets.Box([self.apply, self.export], layout=ROW)],
-            layout={"flex": "2 1 300px", "min_width": "300px"},
-        )
+        buttons = widgets.Box([self.apply, self.export], layout=ROW)
+        right = widgets.VBox([self.curve, self.summary, buttons], layout={"flex": "2 1 300px", "min_width": "300px"})
         rows = [with_number(self.threshold, "Threshold"), self.photo, widgets.Box([show, self.view], layout=ROW)]
         car = widgets.HTML("The views of this car, worst first, each with its Dice:")
         return widgets.VBox([*rows, widgets.Box([left, right], layout=ROW), self.message, car, self.thumbnails])
 
-    def _worst_first(self) -> list[tuple[str, int]]:
-        """Label and index of every photo, and their Dice in `self.dice`, at the threshold now chosen."""
-        self.dice = dice(self.predictions.histograms.counts(self.threshold.value), "none").numpy()
-        pairs = self.predictions.dataset.pairs
-        order = np.argsort(self.dice, kind="stable").tolist()
-        return [(f"{pairs[i].name}, Dice {self.dice[i]:.4f}", i) for i in order]
+    def _thumbnail(self, place: int) -> widgets.VBox:
+        button = widgets.Button(layout={"width": "98%"})
+        button.on_click(lambda _: setattr(self.photo, "value", self._car[place]))
+        return widgets.VBox([picture_widget(width=_THUMBNAIL), button], layout={"width": f"{_THUMBNAIL + 4}px"})
 
-    def _load(self, _: object = None) -> None:
-        """Show the chosen photo, and the views of its car below; a sentence if it cannot be read any more."""
+    def _worst_first(self) -> list[tuple[str, int]]:
+        """Score all photos at the chosen threshold, in `self.dice`: label and index of each, the lowest Dice first."""
+        self.dice = dice(self.histograms.counts(self.threshold.value), "none").numpy()
+        order = np.argsort(self.dice, kind="stable").tolist()
+        return [(f"{self.pairs[i].name}, Dice {self.dice[i]:.4f}", i) for i in order]
+
+    def _choose_photo(self, _: object = None) -> None:
+        """Show the chosen photo, and the views of its car below; if a file cannot be read, say why."""
         try:
             self._read(self.photo.value)
         except CarvanaError as error:
-            # Raised, it would show nowhere, and the picture before would stay under the new name.
+            # An exception would be shown nowhere, and the photo before would stay under the new name.
             self._photo = None
             self.picture.value, self.caption.value, self.numbers.value = b"", "", ""
             self.message.value = html.escape(str(error))
         self.update()
 
     def _read(self, index: int) -> None:
-        pairs = self.predictions.dataset.pairs
         self._target = self.predictions.dataset.native_mask(index)
         self._target_points = outline_points(self._target)
-        self._photo = shrink(read_photo(pairs[index].photo))
+        self._photo = shrink(read_photo(self.pairs[index].photo))
         shape = self._photo.shape[:2]
         self._small_target = pick(self._target, shape)
         self._small_levels = pick(self.predictions.levels[index], shape)
         if index not in self._car:
-            self._car = [i for i, pair in enumerate(pairs) if pair.car == pairs[index].car]
+            self._car = [i for i, pair in enumerate(self.pairs) if pair.car == self.pairs[index].car]
             self._show_views()
         self._mark_view()
 
     def _show_views(self) -> None:
-        """Fill the thumbnails with the views of the car; there are never more of them than a car has views."""
+        """Fill the thumbnails with the views of the car, the lowest Dice first."""
         self._car.sort(key=lambda i: self.dice[i])
-        while len(self._slots) < len(self._car):
-            self._slots.append(self._thumbnail(len(self._slots)))
         self.thumbnails.children = self._slots[: len(self._car)]
-        for index, box in zip(self._car, self.thumbnails.children, strict=True):
-            (picture, button), pair = box.children, self.predictions.dataset.pairs[index]
+        for index, slot in zip(self._car, self.thumbnails.children, strict=True):
+            (picture, button), pair = slot.children, self.pairs[index]
             height, width = self.predictions.levels[index].shape
             picture.value = encode(read_photo(pair.photo, (_THUMBNAIL, max(1, round(_THUMBNAIL * height / width)))))
             button.description, button.tooltip = f"{pair.view:02d}: {self.dice[index]:.4f}", f"Show view {pair.view}"
 
-    def _thumbnail(self, place: int) -> widgets.Widget:
-        button = widgets.Button(layout={"width": "98%"})
-        button.on_click(lambda _: setattr(self.photo, "value", self._car[place]))
-        return widgets.VBox([picture_widget(width=_THUMBNAIL), button], layout={"width": f"{_THUMBNAIL + 4}px"})
-
     def _mark_view(self) -> None:
-        for index, box in zip(self._car, self.thumbnails.children, strict=True):
-            box.children[1].button_style = "info" if index == self.photo.value else ""
+        for index, slot in zip(self._car, self.thumbnails.children, strict=True):
+            slot.children[1].button_style = "info" if index == self.photo.value else ""
 
     def update(self) -> None:
-        """Picture and numbers for the threshold and photo now chosen."""
+        """Show picture and numbers for the chosen threshold and photo."""
         if self._photo is None:
             return
-        threshold = self.threshold.value
-        small_mask = self._small_levels > threshold_index(threshold)
-        self.picture.value = encode(
-            view_picture(self.view.value, self._photo, small_mask, self._small_target, self._small_levels / BINS)
-        )
-        self.caption.value = VIEWS[self.view.value]
-        self.numbers.value = _table(self.scores(self.photo.value, threshold))
+        threshold, view = self.threshold.value, self.view.value
+        mask = self._small_levels > threshold_index(threshold)
+        self.show(view_picture(view, self._photo, mask, self._small_target, self._small_levels / BINS))
+        self.caption.value = VIEWS[view]
+        self.numbers.value = _table(self._scores(threshold))
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
         self.summary.value = (
@@ -198,24 +189,24 @@ class ThresholdTuner(Tool):
             f"0.5 loses {best - half:.5f}."
         )
 
-    def scores(self, index: int, threshold: float) -> dict[str, str]:
-        """All scores of a photo, as text; `index` must be the photo that is shown."""
-        histograms = self.predictions.histograms
-        one = Histograms(histograms.car[index : index + 1], histograms.background[index : index + 1])
+    def _scores(self, threshold: float) -> dict[str, str]:
+        """All scores of the photo that is shown, as text."""
+        index = self.photo.value
+        only = Histograms(self.histograms.car[[index]], self.histograms.background[[index]])
         error = boundary_error(self.predictions.mask(index, threshold), self._target, self._target_points)
-        return {**_as_text(one.counts(threshold)), "boundary error": f"{error:.2f} px"}
+        return {**_as_text(only.counts(threshold)), "boundary error": f"{error:.2f} px"}
 
     def apply_to_set(self) -> None:
-        """Show the whole set's scores at the threshold now chosen, and order photos and views by theirs."""
+        """Show the scores of the whole set at the chosen threshold, and order photos and views by theirs."""
         threshold, shown = self.threshold.value, self.photo.value
-        # New options would choose the first photo; the one that is shown stays.
-        self.photo.unobserve(self._load, "value")
+        # With new options a Dropdown chooses the first one. The photo that is shown should stay.
+        self.photo.unobserve(self._choose_photo, "value")
         self.photo.options = self._worst_first()
         self.photo.value = shown
-        self.photo.observe(self._load, "value")
+        self.photo.observe(self._choose_photo, "value")
         self._show_views()
         self._mark_view()
-        counts = self.predictions.histograms.counts(threshold)
+        counts = self.histograms.counts(threshold)
         self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(_as_text(counts))}"
 
     def save_threshold(self) -> None:
@@ -232,16 +223,13 @@ class ThresholdTuner(Tool):
                 f"Saved in {path}. To use it: <code>carvana predict --threshold {threshold:g} --out masks PHOTO</code>"
             )
 
-    def still(self) -> np.ndarray:
-        return np.asarray(Image.open(io.BytesIO(self.picture.value)))
-
 
 def _as_text(counts: torch.Tensor) -> dict[str, str]:
     return {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()}
 
 
 def _table(values: dict[str, str]) -> str:
-    """Names above, values below; no colours, so that the page's theme gives them."""
+    """An HTML table: names above, values below. It sets no colours, so that it follows the page's theme."""
     style = 'style="text-align: left; padding: 0 1em 0 0; font-weight: {}; white-space: nowrap"'
     names = "".join(f'<th scope="col" {style.format("normal")}>{html.escape(name)}</th>' for name in values)
     cells = "".join(f"<td {style.format('bold')}>{html.escape(value)}</td>" for value in values.values())

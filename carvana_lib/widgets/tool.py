@@ -1,13 +1,14 @@
-"""What all interactive tools share: core ipywidgets around pure functions, and a still picture for when nothing runs.
+"""What all interactive tools share: core ipywidgets, pictures as bytes, and a still picture for where nothing runs.
 
-Pictures are JPEG or PNG bytes in `widgets.Image`, since drawing with matplotlib at every move is
-what makes sliders crawl. While a move is worked on, ipywidgets holds back all but the latest one.
+Pictures are JPEG or PNG bytes in `widgets.Image`: drawing with matplotlib at every move would make the sliders slow.
+While the kernel works on one move, ipywidgets keeps only the latest of the moves that follow.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import numpy as np
@@ -22,13 +23,25 @@ ROW = {"display": "flex", "flex_flow": "row wrap", "width": "98%"}
 
 
 class Tool:
-    """An interactive tool. Where nothing can run (GitHub, a printed page) a still picture stands in its place."""
+    """An interactive tool. Where nothing can run (GitHub, a printed page), a still picture stands in its place.
+
+    A subclass fills `box` with its widgets, places `picture` among them, and calls `show`.
+    """
 
     box: widgets.Widget
+    _shown = np.full((90, 320, 3), 235, np.uint8)  # pale grey, until there is a picture
+
+    def __init__(self) -> None:
+        self.picture = picture_widget()
+
+    def show(self, picture: np.ndarray) -> None:
+        """Put a picture, uint8 (H, W, 3), into the tool."""
+        self.picture.value = encode(picture)
+        self._shown = picture
 
     def still(self) -> np.ndarray:
-        """What the tool shows at first, uint8 (H, W, 3)."""
-        raise NotImplementedError
+        """The picture that the tool shows now, uint8 (H, W, 3)."""
+        return self._shown
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, object], dict[str, object]]:
         sentence = f"{type(self).__name__}: run this cell in JupyterLab, Colab or Kaggle to use it."
@@ -39,7 +52,7 @@ class Tool:
 
 
 def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """Picture uint8 (H, W, 3) with `text` in a strip below: some pages show nothing but the picture."""
+    """Picture uint8 (H, W, 3) with `text` in a strip below it, because some pages show only the picture."""
     font = ImageFont.load_default(15)
     width = max(picture.shape[1], round(font.getlength(text)) + 16)
     page = Image.new("RGB", (width, picture.shape[0] + 30), "white")
@@ -49,22 +62,22 @@ def captioned(picture: np.ndarray, text: str) -> np.ndarray:
 
 
 def encode(picture: np.ndarray, kind: str = "JPEG") -> bytes:
-    """uint8 (H, W, 3 or 4) as bytes of a "JPEG" or "PNG" file."""
+    """uint8 (H, W, 3 or 4) as the bytes of a "JPEG" or "PNG" file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **({"quality": 88} if kind == "JPEG" else {"compress_level": 1}))
     return buffer.getvalue()
 
 
-def shrink(picture: np.ndarray, width: int = SHOWN_WIDTH) -> np.ndarray:
-    """uint8 (H, W, 3) averaged down to at most `width`; smaller pictures are left alone."""
-    height, wide = picture.shape[:2]
-    if wide <= width:
+def shrink(picture: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) averaged down to SHOWN_WIDTH; a smaller picture stays as it is."""
+    height, width = picture.shape[:2]
+    if width <= SHOWN_WIDTH:
         return picture
-    return np.asarray(resize(Image.fromarray(picture), (width, max(1, round(height * width / wide)))))
+    return np.asarray(resize(Image.fromarray(picture), (SHOWN_WIDTH, max(1, round(height * SHOWN_WIDTH / width)))))
 
 
 def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) sampled at the middle of each pixel of a picture of `shape` = (height, width)."""
+    """Values (H, W) at the middle of each pixel of a smaller picture of `shape` = (height, width)."""
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, values.shape, strict=True)
     )
@@ -72,25 +85,24 @@ def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def picture_widget(kind: str = "jpeg", width: int = SHOWN_WIDTH) -> widgets.Image:
-    """Room for a picture, as wide as there is place for, up to `width` pixels."""
+    """A place for a picture, as wide as its surroundings allow, up to `width` pixels."""
     return widgets.Image(format=kind, layout={"width": "98%", "max_width": f"{width}px"})
 
 
-def with_number(slider: widgets.FloatSlider | widgets.IntSlider, name: str) -> widgets.Widget:
-    """The slider with a number field before it, which follows it and moves it.
+def on_change(update: Callable[[], None], *controls: widgets.Widget) -> None:
+    """Call `update` whenever the value of one of the controls changes."""
+    for control in controls:
+        control.observe(lambda _: update(), "value")
 
-    A screen reader reads the field's label; sliders of ipywidgets have none that it could read.
+
+def with_number(slider: widgets.FloatSlider | widgets.IntSlider, name: str) -> widgets.Widget:
+    """The slider with a number field before it; each follows the other.
+
+    The field has a label that screen readers can read. Sliders of ipywidgets have none.
     """
     kind = widgets.BoundedFloatText if isinstance(slider, widgets.FloatSlider) else widgets.BoundedIntText
-    number = kind(
-        slider.value,
-        min=slider.min,
-        max=slider.max,
-        step=slider.step,
-        description=name,
-        style=LABEL,
-        layout={"width": "12.5em"},
-    )
+    limits = {"min": slider.min, "max": slider.max, "step": slider.step}
+    number = kind(slider.value, **limits, description=name, style=LABEL, layout={"width": "12.5em"})
     for trait in ("max", "value"):
         widgets.jslink((slider, trait), (number, trait))
     slider.readout = False

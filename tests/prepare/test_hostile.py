@@ -26,7 +26,7 @@ from carvana_lib.images import read_mask, read_photo
 from carvana_lib.prepare.unpack import MOST_BYTES, unpack
 from carvana_lib.run.checkpoint import load_checkpoint
 from carvana_lib.run.weights import load_model, save_weights
-from carvana_lib.widgets.segmenter import PhotoSegmenter, read_upload
+from carvana_lib.widgets.segmenter import PhotoSegmenter
 
 KINDS = ("JPEG photo", "GIF mask", "PNG mask", "safetensors", "checkpoint", "config JSON", "zip", "run lengths", "CSV")
 
@@ -208,7 +208,7 @@ def test_picture_bombs_are_refused(tmp_path, content):
         with pytest.raises(CarvanaError, match=r"bomb\.png"):
             read(path)
     with pytest.raises(CarvanaError, match=r"^bomb\.png"):
-        read_upload("bomb.png", content)
+        read_photo("bomb.png", content=content)
 
 
 @pytest.mark.parametrize("magic", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"/* XPM */\n", b"8BPS\0\1"])
