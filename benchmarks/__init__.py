@@ -1,1 +1,1 @@
-"""Measurements; each runs from the project folder as `python -m benchmarks.FOLDER.NAME`, results lie in results/."""
+"""Measurements. Run one from the project folder: `python -m benchmarks.FOLDER.NAME`. Results go to results/."""

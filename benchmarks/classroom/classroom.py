@@ -1,13 +1,13 @@
-"""What a learner's notebooks need: seconds, processor time and memory of each, run one after the other.
+"""What the notebooks need on a learner's machine: seconds, processor time and memory, one notebook after the other.
 
     python -m benchmarks.classroom.classroom            # all notebooks and exercises, about as long as `make run`
-    python -m benchmarks.classroom.classroom 04 08      # only these, the other rows stay as they are
-    python -m benchmarks.classroom.classroom --tables   # measure nothing, renew the tables in docs/teach
+    python -m benchmarks.classroom.classroom 04 08      # only these; the other rows stay as they are
+    python -m benchmarks.classroom.classroom --tables   # measure nothing, only write the tables in docs/teach
 
-Writes benchmarks/results/classroom.json, a row a notebook, and one for JupyterLab's own server; then the
-tables of docs/teach/guide.md and docs/teach/jupyterhub.md. Memory is the resident size of the kernel and
-of all processes it starts, added up, ten times a second: what a limit for each learner has to allow. The
-committed notebooks are not changed.
+Writes benchmarks/results/classroom.json: a row for each notebook, and the memory of JupyterLab's server. Then writes
+the tables of docs/teach/guide.md and docs/teach/jupyterhub.md. Memory is the resident size of the kernel and of all
+processes that it starts, summed ten times a second; a memory limit for each learner has to allow this much. The
+committed notebooks do not change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PORT = 8897
 
 
 class Watch:
-    """Within `with`: peak memory and processor time of all processes this one has started."""
+    """Measures the processes that this process starts within `with`: peak memory, processor seconds by process id."""
 
     def __enter__(self) -> Watch:
         self.peak, self.processor, self._stop = 0, {}, threading.Event()
@@ -89,7 +89,7 @@ def run(numbers: list[str]) -> None:
 
 
 def measure(path: Path) -> dict[str, float]:
-    """Run a copy of the notebook: wall and processor seconds, peak memory."""
+    """Run the notebook in memory: seconds, processor seconds and peak memory."""
     notebook = nbformat.read(path, as_version=4)
     began = time.perf_counter()
     with Watch() as watch:
@@ -104,7 +104,7 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def measure_server() -> float:
-    """Memory of a JupyterLab server that has answered, before any kernel, in GB."""
+    """Memory in GB of a JupyterLab server that has answered, before it starts a kernel."""
     with tempfile.TemporaryDirectory() as folder, Watch() as watch:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={PORT}"]
         command += [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="]
@@ -114,7 +114,7 @@ def measure_server() -> float:
             _wait_for(server)
             time.sleep(1)
         finally:
-            server.kill()  # it holds nothing worth saving
+            server.kill()  # there is nothing to save
             server.wait()
     return watch.gigabytes
 
@@ -132,7 +132,7 @@ def _wait_for(server: subprocess.Popen) -> None:
 
 
 def write_tables(found: dict) -> None:
-    """Put the figures between the markers of the teacher's pages."""
+    """Write the tables between the markers of the teacher's pages."""
     rows = found["notebooks"]
     lines = ["| notebook | minutes to read | seconds to run | processor seconds | peak memory |"]
     lines += ["|:--|--:|--:|--:|--:|"]

@@ -1,9 +1,9 @@
-"""A newcomer's path: minutes from `git clone` to the first mask, to a trained net, and to the end of notebook 08.
+"""The first hour of a newcomer: minutes from `git clone` to the first mask, a trained net, the end of notebook 08.
 
     python -m benchmarks.classroom.newcomer [--repository ADDRESS] [--json FILE]
 
-Clones into an empty folder and runs the README's first command there, `make run`, with nothing installed and nothing
-in uv's cache. The minutes are the machine's alone: reading comes on top.
+Clones into an empty folder and runs the README's first command there, `make run`. Nothing is installed, and uv's cache
+is not used. The time to read the notebooks is not included.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ _DONE = re.compile(r"\[\d+/\d+\] (\d\d)_\S+ \d+ s")
 
 def main() -> int:
     parser = command_line(__doc__, "newcomer.json")
-    parser.add_argument("--repository", default=str(ROOT), help="what to clone; default: this checkout's last commit")
+    parser.add_argument(
+        "--repository", default=str(ROOT), help="what to clone (default: the last commit of this checkout)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         minutes = follow(options.repository, Path(folder))
     if "end of notebook 08" not in minutes:
-        print("the path ended early; nothing is written", file=sys.stderr)
+        print("`make run` stopped before the end of notebook 08; nothing is written", file=sys.stderr)
         return 1
     write(options.json, {"minutes": minutes})
     return 0
 
 
 def follow(repository: str, folder: Path) -> dict[str, float]:
-    """Minutes since the start at which each station was passed."""
+    """Minutes from the start to each station."""
     began = time.perf_counter()
     minutes: dict[str, float] = {}
 

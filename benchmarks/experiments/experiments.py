@@ -1,9 +1,9 @@
-"""The experiments of docs/results.md: one question each, the same budget for every arm, two seeds.
+"""The experiments of docs/results.md. Each asks one question; all its arms have the same budget and the same seeds.
 
     python -m benchmarks.experiments.experiments --data ROOT [--only NAME ...] [--seeds 0 1]
 
-Small nets and short runs, so that all of it takes an hour on two cores. Every training that is finished is kept in
-build/experiments: a second call goes on where the first was stopped. Writes docs/results/experiments/NAME.json.
+Nets are small and runs are short: everything takes an hour on two cores. The scores of every finished training are kept
+in build/experiments, so a second call continues where the first stopped. Writes docs/results/experiments/NAME.json.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CEILING_SIZES = ((120, 80), (240, 160), (240, 240), (480, 320), (959, 640))
 
 @dataclass(frozen=True)
 class WithoutSkips(TrainConfig):
-    """Settings of a U-Net with as many parameters, whose skip connections carry zeros."""
+    """Settings of a U-Net whose skip connections carry zeros. The number of parameters stays the same."""
 
     def build_model(self) -> UNet:
         model = super().build_model()
@@ -65,8 +65,7 @@ ARMS: dict[str, dict[str, TrainConfig]] = {
     "skips": {"with": BASE, "without": WithoutSkips(**asdict(BASE))},
     "size": {f"{width}x{height}": replace(BASE, size=(width, height)) for width, height in SIZES},
 }
-# The largest size takes sixteen times as long as the smallest.
-SHORTER = {"size": 180}
+SHORTER = {"size": 180}  # steps: the largest size takes sixteen times as long as the smallest
 QUESTIONS = ("split", *ARMS, "thresholds", "ceilings")
 
 
@@ -75,7 +74,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="+", default=QUESTIONS, choices=QUESTIONS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--steps", type=int, default=STEPS, help="of 16 photos; other than the default only to try it")
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, help="of 16 photos each; use other values only to try the command"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     root = find_data(options.data)
@@ -96,7 +97,7 @@ def main() -> None:
 def compare(
     arms: dict[str, TrainConfig], train: Sequence[Pair], test: Sequence[Pair], seeds: Sequence[int], steps: int
 ) -> dict[str, object]:
-    """Native Dice and accuracy of every arm and seed."""
+    """Dice and accuracy at the photos' own size, for every arm and seed."""
     rows: dict[str, list[dict[str, float]]] = {}
     for arm, config in arms.items():
         rows[arm] = []
@@ -112,10 +113,10 @@ def _rest(scores: Evaluation) -> dict[str, float]:
 
 
 def split(train: Sequence[Pair], test: Sequence[Pair], seeds: Sequence[int], steps: int) -> dict[str, object]:
-    """The same test photos, whose cars are unknown to one net and known to the other from their other views.
+    """Two nets score the same photos; the second has seen other views of the same cars in training.
 
-    Of every validation car two views are tested. By photo, its other views replace as many photos of
-    training cars: what a random split of photos does.
+    Two views of every validation car are tested. In the arm "by photo" the other views of these cars replace as many
+    photos of training cars. A random split of photos has the same effect.
     """
     rows: dict[str, list[dict[str, float]]] = {"by car": [], "by photo": []}
     for seed in seeds:
@@ -133,7 +134,7 @@ def split(train: Sequence[Pair], test: Sequence[Pair], seeds: Sequence[int], ste
 
 
 def trained(config: TrainConfig, train: Sequence[Pair], test: Sequence[Pair], steps: int) -> tuple[Evaluation, float]:
-    """Train for `steps` steps and score every test photo at its own size; minutes of the training."""
+    """Train for `steps` steps, and score every test photo at its own size; also returns the minutes of training."""
     if config.train_cars:
         cars = set(sorted({pair.car for pair in train})[: config.train_cars])
         train = [pair for pair in train if pair.car in cars]
@@ -158,7 +159,7 @@ def fit_steps(config: TrainConfig, train: CarvanaDataset, steps: int) -> nn.Modu
 
 
 def ceilings(test: Sequence[Pair]) -> dict[str, object]:
-    """What a net that makes no mistake would score: the true masks at the net's size and back again."""
+    """The score of a net without mistakes: true masks, made smaller to the net's size and enlarged again."""
     rows = {}
     for width, height in CEILING_SIZES:
         dataset = cached_dataset(test, (width, height))
@@ -176,7 +177,7 @@ def ceilings(test: Sequence[Pair]) -> dict[str, object]:
 
 
 def thresholds(test: Sequence[Pair]) -> dict[str, object]:
-    """Dice and accuracy of the shipped weights at every hundredth of a threshold."""
+    """Dice and accuracy of the shipped weights at thresholds 0.00, 0.01, ... 1.00."""
     model, config = load_pretrained("small")
     dataset = cached_dataset(test, config.size)
     counts = []

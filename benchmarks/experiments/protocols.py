@@ -1,11 +1,11 @@
-"""The rows of docs/results.md that need a training of their own: three seeds, and the source project's protocol.
+"""Rows of docs/results.md that need their own training: three seeds, and the protocol of the source project.
 
     python -m benchmarks.experiments.protocols --data ROOT [--only seeds published]
 
-`seeds` trains the preset `coarse` with three seeds. `published` trains the preset of that name and scores it as the
-source project did (Dice pooled over batches of 32, at 240x240) and as we do. Without a GPU give it a smaller net and
-fewer epochs: --base-channels 16 --epochs 3. Runs are kept in build/protocols: a second call goes on where the first
-was stopped. Writes docs/results/seeds.json and docs/results/published.json.
+`seeds` trains the preset `coarse` with three seeds. `published` trains the preset `published`, and scores it as the
+source project did (Dice pooled over batches of 32, at 240x240) and as we do. Without a GPU, use a smaller net and
+fewer epochs: --base-channels 16 --epochs 3. Runs are kept in build/protocols, so a second call continues where the
+first stopped. Writes docs/results/seeds.json and docs/results/published.json.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def run(root: Path, config: TrainConfig, name: str) -> tuple[UNet, CarvanaDataset, float]:
-    """The best weights of a run that is finished first, the validation photos, and the minutes it took."""
+    """Train, or finish a run that was stopped. Returns the best weights, the validation photos and the minutes."""
     history = fit(config, root, RUNS / name, resume=True)
     model, _ = load_model(RUNS / name)
     minutes = sum(row["seconds"] for row in history) / 60
@@ -59,7 +59,7 @@ def run(root: Path, config: TrainConfig, name: str) -> tuple[UNet, CarvanaDatase
 
 
 def seeds(root: Path, epochs: int) -> dict[str, object]:
-    """Native scores of three runs that differ in nothing but the seed, and their mean."""
+    """Scores at the photos' own size of three runs that differ only in the seed, and their mean."""
     rows, found = [], []
     for seed in SEEDS:
         config = preset("coarse", epochs=epochs, seed=seed)
@@ -71,7 +71,7 @@ def seeds(root: Path, epochs: int) -> dict[str, object]:
 
 
 def mean_of(found: list[Evaluation]) -> dict[str, object]:
-    """Mean over runs of the same photos: Dice with its interval over cars, accuracy, boundary error."""
+    """The mean over runs on the same photos: Dice with its interval over cars, accuracy, boundary error."""
     per_photo = np.mean([one.dice for one in found], axis=0)
     return {
         "dice": float(per_photo.mean()),
@@ -82,7 +82,7 @@ def mean_of(found: list[Evaluation]) -> dict[str, object]:
 
 
 def published(root: Path, config: TrainConfig) -> dict[str, object]:
-    """The source project's numbers, at the net's own size, beside ours."""
+    """Dice and accuracy as the source project counted them, at the net's size, and as we count them."""
     name = f"published_base_{config.base_channels}_{config.epochs}_epochs"
     model, dataset, minutes = run(root, config, name)
     counts = torch.cat(list(counts_at_net_size(model, dataset)))
@@ -98,7 +98,7 @@ def published(root: Path, config: TrainConfig) -> dict[str, object]:
 
 
 def counts_at_net_size(model: UNet, dataset: CarvanaDataset, batch_size: int = 32) -> Iterator[torch.Tensor]:
-    """`metrics.confusion` of each batch, the mask at the net's size being car where more than half of a pixel is."""
+    """`metrics.confusion` of each batch at the net's size. A pixel is car if more than half of it is car."""
     for start in range(0, len(dataset), batch_size):
         images, masks = dataset.batch(list(range(start, min(start + batch_size, len(dataset)))))
         yield confusion(predict_logits(model, images)[:, 0] > 0, masks[:, 0] > 127)

@@ -1,13 +1,16 @@
-"""Damage files at random and read them: refused in words, read right, or is something wrong?
+"""Damage files at random and read them: is each one refused with a clear message, or read right?
 
     python -m benchmarks.reliability.fuzz [--count 5000] [--seed 0] [--json FILE]
 
-A failure is an exception other than CarvanaError, more than 2 seconds of processor time for one file,
-more than 1 GB of memory for the whole process, PyTorch included, or, where the format has check sums, a
-result other than the undamaged file's. Settings, run lengths and CSV are text that may say something
-else and still be right: they are read a second way and compared (`other` counts them). JPEG and GIF have no check
-sums: how many damaged ones are read as another picture is counted (`other`), and is a failure only
-for files that were cut short.
+A failure is one of these:
+- an exception other than CarvanaError;
+- more than 2 seconds of processor time for one file;
+- more than 1 GB of memory for the whole process, PyTorch included;
+- where the format has checksums, a result that differs from that of the undamaged file.
+
+Settings, run lengths and CSV are text. Damaged text may be valid and mean something else; `other` counts such files,
+and a second way of reading checks each of them. JPEG and GIF have no checksums. `other` counts the damaged pictures
+that are read as another picture; only for files that were cut short this is a failure.
 """
 
 from __future__ import annotations
@@ -49,7 +52,13 @@ HEIGHT, WIDTH = 40, 60
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file. `read` gives bytes that stand for what was read; `checked`: other bytes are a failure."""
+    """A kind of file.
+
+    Attributes:
+        content: an undamaged file.
+        read: reads a file and returns bytes that are equal if, and only if, the content read is equal.
+        checked: whether the format has checksums, so that other bytes are a failure.
+    """
 
     name: str
     content: bytes
@@ -58,7 +67,7 @@ class Kind:
 
 
 def kinds(scratch: Path) -> dict[str, Kind]:
-    """Every kind with an undamaged file, made in `scratch`."""
+    """Every kind by its name. Some undamaged files are made in `scratch`."""
     pair = list_pairs(SAMPLE)[0]
     photo_size = Image.open(pair.photo).size
     png, hard = io.BytesIO(), read_mask(pair.mask)
@@ -83,7 +92,7 @@ def kinds(scratch: Path) -> dict[str, Kind]:
 
 
 def fuzz(kind: Kind, count: int, seed: int, scratch: Path) -> dict[str, object]:
-    """Read `count` damaged files of one kind; see the module for what counts as a failure."""
+    """Read `count` damaged files of one kind, and count the outcomes (see the module for what a failure is)."""
     expected = kind.read(_written(scratch, kind, kind.content))
     outcomes, slowest, failures = Counter(), 0.0, []
     for number in range(count):
@@ -108,10 +117,10 @@ def fuzz(kind: Kind, count: int, seed: int, scratch: Path) -> dict[str, object]:
 
 
 def mutate(content: bytes, generator: np.random.Generator) -> tuple[bytes, str]:
-    """`content` with one kind of damage, and the kind's name."""
+    """`content` with damage of a random kind, and the name of the kind."""
     data = bytearray(content)
     damage = str(generator.choice(["bits", "bytes", "cut", "hole", "repeat", "extremes", "digits", "tail"]))
-    # Half of all damage is done to the first bytes, where the headers are.
+    # Headers are in the first bytes: half of all damage goes there.
     span = len(data) if generator.random() < 0.5 else min(len(data), 256)
     start = int(generator.integers(span))
     length = int(generator.integers(1, 64))
@@ -163,7 +172,7 @@ def _read_checkpoint(path: Path, run: Path, config: TrainConfig) -> bytes:
 
 
 def _read_config(path: Path, run: Path, config: TrainConfig) -> bytes:
-    """Settings that are read must be written the same."""
+    """Also checks that settings which were read are written unchanged."""
     with _in_place_of(run / "config.json", path):
         prepare_run(run, config, resume=True)
     read = TrainConfig.from_json(path.read_bytes(), path)
@@ -208,7 +217,7 @@ def _read_rle(path: Path) -> bytes:
 def _read_csv(path: Path) -> bytes:
     masks = read_submission(path, HEIGHT, WIDTH)
     text = path.read_text("utf-8", "surrogateescape").replace('"', "")
-    # Not splitlines, which takes more signs for ends of lines than CSV does.
+    # splitlines would end lines at more characters than CSV does.
     rows = [line.split(",") for line in text.rstrip("\n").split("\n")[1:]]
     assert [name for name, _ in rows] == list(masks)
     for _, text in rows:
@@ -217,7 +226,7 @@ def _read_csv(path: Path) -> bytes:
 
 
 def _digest(state: object) -> bytes:
-    """A digest of tensors and numbers, however nested."""
+    """A SHA-256 of tensors and numbers in nested dicts and lists."""
     if isinstance(state, torch.Tensor):
         return hashlib.sha256(str(state.dtype).encode() + state.cpu().numpy().tobytes()).digest()
     if isinstance(state, dict):
@@ -241,7 +250,7 @@ def _zip() -> bytes:
 
 
 def _run(scratch: Path) -> tuple[TrainConfig, Path]:
-    """A run folder with the settings and the last checkpoint of a tiny training."""
+    """The settings and the run folder of a tiny training. The folder keeps only config.json and last.pt."""
     data, run = scratch / "data", scratch / "run"
     for name in ("train", "train_masks"):
         (data / name).mkdir(parents=True)

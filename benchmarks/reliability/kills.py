@@ -1,10 +1,10 @@
-"""Kill training at random moments, resume it, compare it with the training that was left alone.
+"""Kill a training at random moments, resume it, and compare it with a training that was never killed.
 
     python -m benchmarks.reliability.kills [--count 30] [--seed 0] [--json FILE]
 
-A third of the kills come at any moment, a third while a checkpoint is being written, a third between
-the two renames that put it in place. To hit those, the training that will be killed (never the one
-that resumes) writes its checkpoints slowly. Each kill is a SIGKILL from another process.
+A third of the kills come at any moment, a third while a checkpoint is being written, and a third between
+the two renames that put the checkpoint in place. To make the last two likely, the training that will be killed
+writes its checkpoints slowly; the resumed training does not. Each kill is a SIGKILL from another process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CONFIG = TrainConfig(
 
 
 def train(config: TrainConfig, data: str, out: str, slowly: bool = False) -> None:
-    """What runs in a process of its own."""
+    """Train in this process, which runs nothing else."""
     torch.set_num_threads(1)
     if slowly:
         slow_down()
@@ -57,7 +57,7 @@ def train(config: TrainConfig, data: str, out: str, slowly: bool = False) -> Non
 
 
 def slow_down() -> None:
-    """In this process, write checkpoints in ten pieces and rest between the two renames."""
+    """In this process, write checkpoints in ten pieces and pause between the two renames."""
     save, rename = torch.save, os.replace
 
     def save_slowly(state: object, path: Path) -> None:
@@ -89,7 +89,7 @@ def between_renames(out: Path) -> bool:
 def start(*arguments: object) -> BaseProcess:
     """`train` in a new process."""
     context = multiprocessing.get_context("forkserver")
-    # Also what torch imports only when the first optimizer is made, which takes longer than the training.
+    # torch imports _dynamo when the first optimizer is made, which takes longer than the training.
     context.set_forkserver_preload(["carvana_lib.training", "accelerate", "torch.utils.tensorboard", "torch._dynamo"])
     process = context.Process(target=train, args=arguments)
     process.start()
@@ -99,12 +99,12 @@ def start(*arguments: object) -> BaseProcess:
 def kill_and_resume(
     kind: str, checkpoints: int, pause: float, config: TrainConfig, data: Path, out: Path
 ) -> dict[str, object]:
-    """Kill a training, resume it to its end, and say what the kill left.
+    """Kill a training, resume it to its end, and report what the kill left on the disk.
 
     Args:
         kind: one of KINDS.
-        checkpoints: how many must have been written before.
-        pause: seconds more, for kills at any moment.
+        checkpoints: the kill waits until so many have been written.
+        pause: seconds to wait after that, for kills at any moment.
     """
     process = start(config, str(data), str(out), True)
     seen: set[int] = set()
@@ -135,7 +135,7 @@ def kill_and_resume(
 
 
 def state(out: Path) -> dict[str, object]:
-    """All that two runs must agree in: every tensor, the scores of every epoch, the names of the files."""
+    """What must be equal in two runs: every tensor, the scores of every epoch, the names of the files."""
     checkpoint = load_checkpoint(out)
     history = [[row[name] for name in ("epoch", "loss", "dice", "iou")] for row in checkpoint["history"]]
     tensors = {
@@ -144,7 +144,7 @@ def state(out: Path) -> dict[str, object]:
         for key, tensor in checkpoint["parts"][name].items()
     }
     with safe_open(out / BEST_WEIGHTS, framework="pt") as file:
-        # Not the bytes of the file: it notes the same settings in any order.
+        # The bytes of the file may differ: the order of the settings in it is not fixed.
         best = {name: file.get_tensor(name).numpy().tobytes() for name in file.keys()}  # noqa: SIM118
         noted = dict(file.metadata())
     names = sorted(entry.name for entry in out.iterdir())

@@ -1,9 +1,9 @@
-"""Fifty thousand names scanned and split, and the doctor's look at five thousand full-size pairs.
+"""Large data folders: seconds to list and split 50,000 pairs, and to check 5,000 pairs of full size.
 
     python -m benchmarks.reliability.load [--names 50000] [--pairs 5000] [--json FILE]
 
-The names belong to empty files, since scanning opens none. The pairs are rendered photos enlarged to
-Carvana's 1918x1280, sixteen pictures under many names, each with its number drawn in (a gigabyte of disk).
+Listing opens no file, so the 50,000 files are empty. The 5,000 pairs are 16 rendered photos, enlarged to Carvana's
+1918x1280. The number of the pair is drawn into each copy, so that no two are equal. They need a gigabyte of disk.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def main() -> None:
 
 
 def split(root: Path) -> list[str]:
-    """Test, validation and training pairs; the cars that are in two of them."""
+    """Split into test, validation and training pairs; returns the cars that are in two of the parts."""
     parts = [list_pairs(root, folds) for folds in ([TEST_FOLD], [VALIDATION_FOLD], TRAINING_FOLDS)]
     cars = [{pair.car for pair in part} for part in parts]
     return sorted(cars[0] & cars[1] | cars[0] & cars[2] | cars[1] & cars[2])
 
 
 def timed(work: Callable[[], list[str]]) -> dict[str, float]:
-    """Seconds of `work`, and how many faults it found."""
+    """Seconds of `work`, and the number of faults that it returned."""
     wall, processor = time.perf_counter(), time.process_time()
     faults = work()
     return {
@@ -64,7 +64,7 @@ def timed(work: Callable[[], list[str]]) -> dict[str, float]:
 
 
 def write_all(root: Path, count: int, content: Callable[[int], tuple[bytes, bytes]]) -> None:
-    """`count` pairs of files, sixteen views a car; `content` gives the bytes of photo and mask."""
+    """Write `count` pairs of files, sixteen views a car. `content` returns the bytes of photo and mask."""
     for folder in ("train", "train_masks"):
         (root / folder).mkdir(parents=True)
 
@@ -79,13 +79,13 @@ def write_all(root: Path, count: int, content: Callable[[int], tuple[bytes, byte
 
 
 def enlarged(number: int) -> tuple[Image.Image, Image.Image]:
-    """One pair of the sample at full size."""
+    """A photo and a mask of the sample, enlarged to full size."""
     pair = list_pairs(SAMPLE)[number * 7]
     return Image.open(pair.photo).resize(SIZE), Image.open(pair.mask).convert("1").resize(SIZE)
 
 
 def numbered(pair: tuple[Image.Image, Image.Image], number: int) -> tuple[bytes, bytes]:
-    """JPEG and GIF of a pair, with the bits of `number` as squares in the top rows: no two show the same."""
+    """JPEG and GIF of a pair. Squares in the top rows show the bits of `number`."""
     contents = []
     for picture, form, colour in zip(pair, ("JPEG", "GIF"), ("red", 1), strict=True):
         picture, content = picture.copy(), io.BytesIO()

@@ -1,9 +1,9 @@
-"""Whether scores depend on threads, batch size, processes or precision, and weights on anything but the seed.
+"""Do scores depend on threads, batch size or processes? Does the same seed give the same weights?
 
     python -m benchmarks.reliability.same [--data ROOT] [--json FILE]
 
-Every third validation photo at 240x160 pixels, scored at its own size with the weights that come along; each
-way is compared with one thread, one process and batches of 4.
+The shipped weights score every third validation photo: the net sees 240x160 pixels, the score is at the photo's own
+size. For each precision, every combination is compared with one thread, one process and batches of 4.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from ..common import SAMPLE, SIZE, command_line, write
 from .kills import CONFIG
 
 THREADS, BATCHES, PROCESSES = (1, 2, 3, 4), (1, 2, 3, 5, 8, 16), (1, 2, 3)
-EVERY = 3  # photos of the validation cars that are scored: every third
+EVERY = 3  # every third validation photo is scored
 PRECISIONS = ("auto", "float32", "bf16")
 SCORES = ("dice", "dice_global", "dice_batch", "accuracy", "iou")
 
 
 def share(data: str, rank: int, processes: int, threads: int, batch_size: int, precision: str) -> Evaluation:
-    """What process number `rank` scores."""
+    """The share of process number `rank`, scored."""
     torch.set_num_threads(threads)
     model, _ = load_pretrained()
     dataset = cached_dataset(list_pairs(data, [1])[::EVERY], SIZE, progress=False)
@@ -46,7 +46,7 @@ def share(data: str, rank: int, processes: int, threads: int, batch_size: int, p
 def scored(
     pool: ProcessPoolExecutor, data: Path, processes: int, threads: int, batch_size: int, precision: str
 ) -> Evaluation:
-    """All photos, each process its share, put together in the order of their names."""
+    """All photos, in the order of their names; each process scores its share."""
     parts = [
         pool.submit(share, str(data), rank, processes, threads, batch_size, precision) for rank in range(processes)
     ]
@@ -56,7 +56,7 @@ def scored(
 
 
 def difference(ours: Evaluation, theirs: Evaluation) -> float:
-    """The largest difference of any score, of any photo or of all."""
+    """The largest difference between the scores of all photos, and between the Dice of single photos."""
     a, b = ours.summary(), theirs.summary()
     return max(*(abs(a[name] - b[name]) for name in SCORES), float(np.abs(ours.dice - theirs.dice).max()))
 

@@ -1,10 +1,10 @@
-"""On a GPU: photos a second, how near that is to what the chip could do, and time to Dice 0.991.
+"""Speed on a GPU: photos a second, their share of what the chip could do, and the time to Dice 0.991.
 
     python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz   # where the data are
     python -m benchmarks.speed.gpu --pack build/carvana_pack.npz               # where the GPU is
 
-Without --pack only speed is measured, on random pictures. Every part writes its own JSON as soon as
-it is done. `--smoke` runs all of it at a tiny size, on a CPU too, to see that it works.
+Without --pack, only speed is measured, on random pictures. Each part writes its own JSON file when it is done.
+`--smoke` runs everything at a tiny size, also on a CPU, to check that it works.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--pack", type=Path)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--compile", action="store_true", help="torch.compile the net; its time counts")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the net; the time to compile is included")
     parser.add_argument("--cuda-graphs", action="store_true", help="with --compile, replay steps as CUDA graphs")
     parser.add_argument("--epochs", type=int, default=14, help="of the run to Dice 0.991")
     parser.add_argument("--smoke", action="store_true")
@@ -58,7 +58,7 @@ def report(path: Path, row: dict[str, object]) -> None:
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Seconds for one call of `work`, after one call to warm up."""
+    """Mean seconds of one call of `work`, after one call to warm up."""
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     work(), wait()
     began = time.perf_counter()
@@ -69,7 +69,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def peak(side: int) -> dict[str, float]:
-    """What this chip does at best, measured: bf16 matrix products and copies in memory."""
+    """The most that this chip does, measured with bf16 matrix products and with copies in memory."""
     device = best_device()
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     big = torch.empty(side * side * 4, device=device)
@@ -81,7 +81,7 @@ def peak(side: int) -> dict[str, float]:
 
 
 def throughput(size: tuple[int, int], base_channels: int, batch: int, options: argparse.Namespace) -> dict[str, object]:
-    """Training photos a second, ours and the usual way, and the peak memory of ours."""
+    """Training photos a second in our way and in the usual way; peak memory of our way."""
     config = TrainConfig(
         size=size,
         base_channels=base_channels,
@@ -116,16 +116,16 @@ def throughput(size: tuple[int, int], base_channels: int, batch: int, options: a
 
 
 def roofline(row: dict[str, object], best: dict[str, float]) -> dict[str, float]:
-    """The share of the possible speed: the slower of computing and moving bytes sets what is possible."""
+    """The share of the possible speed. The slower of two limits it: computing, or moving bytes."""
     slowest = max(row["flops_per_photo"] / best["flops_per_second"], row["bytes_per_photo"] / best["bytes_per_second"])
     return {"possible_photos_per_second": 1 / slowest, "share": row["photos_per_second"] * slowest}
 
 
 def work_per_photo(model: nn.Module, size: tuple[int, int]) -> tuple[float, float]:
-    """Operations and least bytes moved for one photo's forward and backward pass, in bf16.
+    """Operations, and the least bytes to move, for the forward and backward pass of one photo in bf16.
 
-    A layer reads its input and writes its output; going back it reads both gradients' sides once
-    more for the input's gradient and once for the weights'. Three passes in all.
+    Forward, a layer reads its input and writes its output. Backward, it moves as many bytes for the gradient of the
+    input, and as many again for the gradient of the weights: three times in all.
     """
     moved = []
     hooks = [
@@ -150,7 +150,7 @@ def random_photos(size: tuple[int, int], count: int) -> CarvanaDataset:
 
 
 def time_to_dice(options: argparse.Namespace) -> dict[str, object]:
-    """Seconds from decoded photos to Dice 0.991 on the validation cars; compiling and scoring count."""
+    """Seconds from decoded photos to Dice 0.991 on the validation cars. Compiling and scoring are included."""
     with np.load(options.pack) as pack:
         train, validation = PackedDataset(pack, "train"), PackedDataset(pack, "validation")
     config = TrainConfig(

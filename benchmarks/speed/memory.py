@@ -1,9 +1,9 @@
-"""Peak memory of training our way and the usual way and of scoring, growth with photos, opening times.
+"""Peak memory of training (our way and the usual way) and of scoring, by number of photos; seconds to open a cache.
 
     python -m benchmarks.speed.memory [--ways open score ours usual] [--json FILE]
 
-Each figure comes from a process of its own, on photos made up for the purpose: 1918x1280 noise is
-not needed, since memory depends on the size the net sees. Ways that are left out keep their last figures.
+Each figure comes from a new process. The photos are noise at 240x160: memory depends on the size that the net sees,
+not on the size of the files. Ways that are not named keep their last figures.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def child(way: str, data: str, cache: str) -> dict[str, float]:
-    """What one process measures of itself: seconds to open the cache, or peak memory of five steps or of scoring."""
+    """What a process measures of itself: seconds to open the cache, or peak memory of five steps or of scoring."""
     if way == "open":
         began = time.perf_counter()
         pairs = list_pairs(data)
@@ -92,14 +92,14 @@ def run_child(way: str, data: Path, cache: Path) -> dict[str, float]:
 
 
 def import_seconds(module: str) -> float:
-    """What importing `module` adds to `import torch`, the median of three processes."""
+    """Seconds that `import module` takes after `import torch`: the median of three processes."""
     code = f"import torch, time; began = time.perf_counter(); import {module}; print(time.perf_counter() - began)"
     runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(3)]
     return sorted(float(run.stdout) for run in runs)[1]
 
 
 def make_photos(root: Path, count: int) -> None:
-    """`count` pairs at the net's size: sixteen pictures, under many names."""
+    """Write `count` pairs at the net's size: links to the same sixteen pairs."""
     width, height = SIZE
     generator = np.random.default_rng(0)
     (root / "train").mkdir(parents=True)

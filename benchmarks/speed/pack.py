@@ -1,9 +1,9 @@
-"""Carry the photos to a machine without the data: one file of small JPEGs and PNG masks.
+"""Put small photos (JPEG) and masks (PNG) into one file, to carry them to a machine without the data.
 
     python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz
 
-The photos are stored at the net's size, the validation masks also at their own, so that the score
-is the honest one. The file holds Carvana's photos: it must not be committed or published.
+Photos and masks are stored at the net's size. Validation masks are also stored at their own size, because scores are
+computed there. The file contains Carvana's photos: do not commit or publish it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LIMIT = 60e6
 
 
 class PackedDataset(CarvanaDataset):
-    """Photos and masks of a pack, decoded into memory; native masks are decoded when asked for."""
+    """Photos and masks of a pack, decoded into memory. Masks at their own size are decoded when they are needed."""
 
     def __init__(self, pack: np.lib.npyio.NpzFile, split: str) -> None:
         names = pack[f"{split}_names"].tolist()
@@ -58,7 +58,7 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> int:
-    """Write the pack; returns its size in bytes."""
+    """Write the pack, and return its size in bytes."""
     parts: dict[str, np.ndarray] = {}
     for split, folds in (("train", TRAINING_FOLDS), ("validation", [VALIDATION_FOLD])):
         images, masks, native = [], [], []
@@ -74,7 +74,7 @@ def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> in
         if native:
             parts |= join_bytes(f"{split}_native", native)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with open(out, "wb") as file:  # by name, savez would add .npz to it
+    with open(out, "wb") as file:  # given a name, savez would add .npz to it
         np.savez(file, **parts)
     return out.stat().st_size
 

@@ -1,4 +1,4 @@
-"""Measure the book: seconds to build, megabytes, seconds until the first page and the first mask are there.
+"""The book: seconds to build it, its megabytes, seconds until the first page and the first mask appear.
 
     python -m benchmarks.speed.page_load [--json FILE]
 
@@ -22,7 +22,7 @@ from ..common import ROOT, command_line, write
 
 SITE = ROOT / "build" / "book"
 REPEATS = 5
-# Seconds that the slider's handler and the drawing after it take.
+# Seconds from a move of the slider to the next picture.
 _MOVE = """async () => {
     const slider = document.getElementById("threshold"), began = performance.now();
     slider.value = 0.3 + 0.4 * Math.random();
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def measure(browser: Browser, address: str) -> dict[str, float]:
-    """Medians in seconds; every load in a browser context of its own, with nothing cached."""
+    """Medians in seconds. Every load has a new browser context, with an empty cache."""
     first_page, first_mask, net = [], [], []
     for _ in range(REPEATS):
         page = browser.new_context().new_page()

@@ -1,9 +1,9 @@
-"""Our way against the usual way: loading, training steps, a whole epoch, scoring.
+"""Our way and the usual way compared: loading, training steps, a whole epoch, scoring.
 
     python -m benchmarks.speed.speed [--data ROOT] [--json FILE]
 
-Both ways run in turn in this one process, several times; the ratios are of neighbouring runs, so a
-machine that slows down half-way does not change them. Same net, same batch, same photos (fold 1).
+Both ways take turns in this process, several times. Each ratio is that of two neighbouring runs, so a machine that
+becomes slower half-way does not change it. Net, batch and photos (fold 1) are the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .usual import usual_evaluate, usual_loader, usual_step
 def main() -> None:
     parser = command_line(__doc__, "speed.json")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--fold", type=int, default=1, help="whose photos are used")
+    parser.add_argument("--fold", type=int, default=1, help="the fold whose photos are used")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     pairs = list_pairs(find_data(options.data), [options.fold])[:128]
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def compare(name: str, usual: Callable[[], float], ours: Callable[[], float], rounds: int) -> dict[str, object]:
-    """Photos a second both ways, in turn, and the ratio ours/usual of each round."""
+    """Photos a second of both ways, which take turns, and the ratio ours/usual of each round."""
     usual(), ours()
     rates = [(usual(), ours()) for _ in range(rounds)]
     ratios = [b / a for a, b in rates]
@@ -79,7 +79,7 @@ def load_usual(pairs: Sequence[Pair]) -> float:
 
 
 def load_ours(dataset: CarvanaDataset) -> float:
-    """As `run.fit.draw_batches` loads: bytes from the cache in random order, to float32 in [0, 1]."""
+    """Loads as `run.fit.draw_batches` does: bytes from the cache in random order, to float32 in [0, 1]."""
     order = epoch_order(len(dataset), 0, 0).split(16)
 
     def work() -> None:
@@ -91,7 +91,7 @@ def load_ours(dataset: CarvanaDataset) -> float:
 
 
 def steppers(dataset: CarvanaDataset, base_channels: int, batch: int, steps: int) -> tuple[Callable, Callable]:
-    """Training steps alone: the batch of the usual way lies decoded in memory."""
+    """Training steps without decoding: the usual way finds its batch decoded in memory."""
     config = TrainConfig(size=SIZE, base_channels=base_channels, batch_size=batch, loss="bce", ema_decay=0.0)
     model = config.build_model()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
@@ -126,7 +126,7 @@ def scorers(pairs: Sequence[Pair], dataset: CarvanaDataset) -> tuple[Callable, C
 
 
 def score_both(pairs: Sequence[Pair], dataset: CarvanaDataset) -> dict[str, float]:
-    """Mean native Dice of the weights that a short training gives, counted the usual way and ours."""
+    """Mean Dice at native size after a short training, counted in the usual way and in ours."""
     config = TrainConfig(size=SIZE, base_channels=16, batch_size=16, epochs=6, learning_rate=5e-3)
     trainer = Trainer(config, len(dataset))
     take_steps(trainer, dataset, trainer.total_steps)

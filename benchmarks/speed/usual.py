@@ -1,8 +1,8 @@
-"""The usual way: how most Carvana tutorials load, train and score. What ours is measured against.
+"""The usual way: how most Carvana tutorials load, train and score. Our way is compared with it.
 
-Each photo is decoded whole for every epoch and resized with Pillow's default, worker processes
-hand over float32 tensors, the net runs in float32 with the default memory layout, the loss is read
-with `.item()` at every step, and scoring goes one photo at a time.
+Each epoch decodes every photo at full size and resizes it with Pillow's default. Worker processes pass on float32
+tensors. The net runs in float32 with the default memory layout. Each step reads the loss with `.item()`. Photos are
+scored one at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from carvana_lib.data import Pair
 
 
 class UsualDataset(Dataset):
-    """Image float32 (3, H, W) in [0, 1] and mask float32 (1, H, W), decoded each time."""
+    """Image float32 (3, H, W) in [0, 1] and mask float32 (1, H, W) of 0 and 1, decoded at each access."""
 
     def __init__(self, pairs: Sequence[Pair], size: tuple[int, int]) -> None:
         self.pairs, self.size = pairs, size

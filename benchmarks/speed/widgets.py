@@ -1,9 +1,9 @@
-"""How long the threshold tuner takes to answer a move of its slider, in the kernel.
+"""Milliseconds that the threshold tuner needs in the kernel after a move of its slider.
 
     python -m benchmarks.speed.widgets [--json FILE]
 
-Photos of the bundled sample, enlarged to each size; their probabilities are the true masks blurred, so
-that every threshold has another outline. A move counts until picture, curve and all numbers are set.
+Photos of the bundled sample are enlarged to each size. Blurred true masks serve as probabilities, so every threshold
+gives another outline. The time of a move ends when picture, curve and all numbers are set.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from carvana_lib.widgets.threshold_tuner import VIEWS, ThresholdTuner
 from ..common import SAMPLE, command_line, write
 
 SIZES = ((480, 320), (959, 640), (1918, 1280))
-MEDIAN_MS, P95_MS = 50, 100  # what must hold
+MEDIAN_MS, P95_MS = 50, 100  # the limits
 
 
 def main() -> None:
     parser = command_line(__doc__, "widgets.json")
-    parser.add_argument("--photos", type=int, default=48, help="in the set whose scores follow the slider")
-    parser.add_argument("--moves", type=int, default=100, help="a view and size")
+    parser.add_argument("--photos", type=int, default=48, help="whose scores follow the slider")
+    parser.add_argument("--moves", type=int, default=100, help="for each view and size")
     options = parser.parse_args()
     pairs = list_pairs(SAMPLE)[: options.photos]
     results = {"photos": len(pairs), "moves": options.moves, "must": [MEDIAN_MS, P95_MS]}
@@ -66,7 +66,7 @@ def predictions(pairs: Sequence[Pair]) -> Predictions:
 
 
 def measure(tuner: ThresholdTuner, view: str, moves: int, size: str) -> dict[str, float]:
-    """Median and 95th percentile over moves to random thresholds, in milliseconds."""
+    """Median and 95th percentile of moves to random thresholds, in milliseconds."""
     tuner.view.value = view
     times = []
     for threshold in np.random.default_rng(0).permutation(np.arange(1, moves + 1) / (moves + 1)):
