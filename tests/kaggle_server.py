@@ -1,4 +1,4 @@
-"""A server that plays Kaggle: the API checks the token and sends on to the storage, which sends bytes."""
+"""A server that plays Kaggle: the API checks the token and redirects to the storage, which sends the bytes."""
 
 import base64
 import hashlib
@@ -8,21 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "KGAT_5ecret5ecret5ecret"
 SIGNATURE = "signature-that-nobody-should-see"
-API = "/api/v1/competitions/data/download/carvana-image-masking-challenge/"
+API = "/api/v1/competitions/data/download/carvana-image-masking-challenge"
 
 
 class FakeKaggle:
-    """Two local servers. Set attributes to inject faults; look at `requests` for what was asked.
+    """Two local servers. Set attributes to inject faults; `requests` holds what was asked.
 
     Attributes:
+        address: of the competition's files.
         files: bytes by file name.
-        answers: status codes (or (code, headers)) that the API gives first, one a request.
-        cuts: the storage breaks off after so many bytes, one a request; they move to `sent_cuts`.
-        spoil: the storage sends a wrong byte in so many answers.
+        answers: status codes, or (code, headers, body), that the API gives first, one a request.
+        cuts: numbers of bytes after which the storage breaks off, one a request; they move to `sent_cuts`.
+        spoil: number of answers in which the storage sends a wrong byte.
         extra: bytes that the storage announces and does not send.
         middle: called in the middle of a file.
-        pause: seconds the storage is silent after that.
-        ranges, sums: whether the storage knows Range and sends an MD5 sum.
+        pause: seconds of silence of the storage after that.
+        ranges, sums: whether the storage knows Range and sends an MD5 checksum.
         page: the API sends a web page.
     """
 
@@ -32,7 +33,7 @@ class FakeKaggle:
         self.ranges, self.sums, self.page = True, True, False
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.api, self.storage = self._serve(self._api), self._serve(self._storage)
-        self.endpoint = f"http://127.0.0.1:{self.api.server_port}"
+        self.address = f"http://127.0.0.1:{self.api.server_port}{API}"
 
     def _serve(self, answer):
         class Handler(BaseHTTPRequestHandler):
@@ -67,7 +68,7 @@ class FakeKaggle:
         basic = "Basic " + base64.b64encode(f"me:{TOKEN}".encode()).decode()
         if handler.headers.get("Authorization") not in (f"Bearer {TOKEN}", basic):
             return self._send(handler, 401, body=b'{"code":401,"message":"Unauthenticated"}')
-        name = handler.path.removeprefix(API)
+        name = handler.path.removeprefix(f"{API}/")
         if name not in self.files:
             return self._send(handler, 404)
         if self.page:

@@ -1,4 +1,4 @@
-"""Unpack a zip of photos: all of it or nothing, and nothing outside its folder."""
+"""Unpack a zip of photos: all files or none, and none outside its folder."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..base.errors import CarvanaError
-from ..base.files import in_use
+from ..base.errors import CarvanaError, reason
+from ..base.files import locked
 
-# Photos and masks are packed already; their zips are hardly smaller than what is in them.
-MOST_GROWTH = 20
-MOST_BYTES = 100_000_000
-LONGEST_NAME = 255  # bytes, on nearly every disk
+MOST_GROWTH = 20  # times; JPEG and GIF are compressed, so a zip is hardly smaller than its files
+MOST_BYTES = 100_000_000  # of one file
+LONGEST_NAME = 255  # bytes, the limit of nearly every disk
 _JUNK = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
-    """Put the files of a zip into `folder`, which appears when every one is there and whole.
+    """Put the files of a zip into `folder`, which appears when all of them are complete.
 
     Folders inside the zip are left out: `train/a.jpg` becomes `folder/a.jpg`.
 
@@ -30,12 +29,12 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
         The number of files.
 
     Raises:
-        CarvanaError: not a zip, damaged, the disk too full, `folder` there already, another process
-            unpacks to it, or a zip made to do harm: paths that leave the folder, links, encrypted files,
-            files that grow out of proportion.
+        CarvanaError: the zip is missing or damaged, the disk is full, `folder` exists, another process
+            unpacks to it, or the zip may do harm: it has paths that leave the folder, links, encrypted
+            files, or files that grow too much.
     """
     if folder.exists():
-        raise CarvanaError(f"{folder} is there already: remove it to unpack {archive} anew")
+        raise CarvanaError(f"{folder} is there already: remove it to unpack {archive} again")
     building = folder.with_name(f".{folder.name}.unpacking")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -47,29 +46,28 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
                     f"{folder} needs {need / 1e6:.0f} MB, its disk has {free / 1e6:.0f} MB: free some, then run again"
                 )
             building.mkdir(exist_ok=True)
-            with in_use(building):
+            busy = f"another process unpacks to {folder}: wait until it is done"
+            with locked(building.with_suffix(".lock"), busy):
                 _extract(opened, entries, building, folder, progress)
     except OSError as error:
         if not archive.exists():
             raise CarvanaError(f"no file {archive}: check the path") from None
-        # Only `in_use` gives no number.
-        cure = "free some space or choose another folder" if error.errno else "wait until it is done"
-        raise CarvanaError(f"cannot unpack {archive} to {folder} ({error.strerror or error}): {cure}") from None
+        raise CarvanaError(
+            f"cannot unpack {archive} to {folder} ({error.strerror or error}): free some space or choose another folder"
+        ) from None
     except CarvanaError:
         raise
     except Exception as error:
-        # zipfile and zlib fail in many ways on a damaged file.
-        reason = str(error) or type(error).__name__
-        raise CarvanaError(f"{archive} is damaged ({reason}): remove it and download it again") from None
+        # zipfile and zlib raise many kinds of errors for a damaged file.
+        raise CarvanaError(f"{archive} is damaged ({reason(error)}): remove it and download it again") from None
     return len(entries)
 
 
 def _extract(
     opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], building: Path, folder: Path, progress: bool
 ) -> None:
-    """All entries to `building`, which becomes `folder`, or nothing."""
-    # What an earlier run that was killed left behind.
-    for left in building.iterdir():
+    """Write all entries to `building`, then rename it to `folder`; after an error delete it."""
+    for left in building.iterdir():  # by a run that was killed
         left.unlink()
     try:
         for entry in tqdm(entries, f"Unpacking {folder.name}", unit="file", disable=not progress):
@@ -82,29 +80,26 @@ def _extract(
 
 
 def _checked(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    """The entries to unpack. Raises CarvanaError for those that no zip of photos has."""
+    """The entries to unpack. Raises CarvanaError if a zip of photos cannot have them."""
     files = [entry for entry in entries if not entry.is_dir() and not _is_junk(entry)]
-    for entry in files:
-        fault = _fault(entry)
-        if fault:
-            raise CarvanaError(f"{archive} is not unpacked: {entry.filename!r} {fault}; get it from Kaggle again")
-    if sum(entry.file_size for entry in files) > MOST_GROWTH * archive.stat().st_size:
-        raise CarvanaError(
-            f"{archive} is not unpacked: it would grow more than {MOST_GROWTH} times; get it from Kaggle again"
-        )
-    # Windows and macOS take a name in capitals for the same file.
-    name, count = Counter(_file_name(entry).lower() for entry in files).most_common(1)[0] if files else ("", 0)
-    if count > 1:
-        raise CarvanaError(f"{archive} is not unpacked: it holds {name} {count} times; get it from Kaggle again")
     if not files:
         raise CarvanaError(f"{archive} holds no files: remove it and download it again")
+    faults = [f"{entry.filename!r} {fault}" for entry in files if (fault := _fault(entry))]
+    if sum(entry.file_size for entry in files) > MOST_GROWTH * archive.stat().st_size:
+        faults.append(f"it would grow more than {MOST_GROWTH} times")
+    # Windows and macOS do not tell capitals from small letters.
+    name, count = Counter(_file_name(entry).lower() for entry in files).most_common(1)[0]
+    if count > 1:
+        faults.append(f"it holds {name} {count} times")
+    if faults:
+        raise CarvanaError(f"{archive} is not unpacked: {faults[0]}; get it from Kaggle again")
     return files
 
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
     """What is wrong with an entry, if anything."""
     mode = entry.external_attr >> 16
-    # ZipInfo has turned this system's separators into "/" and cut the name off at a zero byte.
+    # Not `filename`, where ZipInfo has replaced this system's separators and cut at a zero byte.
     name = entry.orig_filename
     if name.startswith(("/", "\\")) or ":" in name or ".." in name.replace("\\", "/").split("/"):
         return "would leave the folder"
