@@ -21,10 +21,10 @@ from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, over
 from .tool import LABEL, ROW, WIDE, Tool, encode, on_change, pick, picture_widget, shrink, with_number
 
 VIEWS = {
-    "overlay": "Blue: what the threshold makes car. Orange: its outline.",
-    "outline": "Orange: the outline of what the threshold makes car.",
-    "errors": "Blue: car that is missed. Orange: background taken for car.",
-    "probability": "How probable car is: dark blue 0, grey 0.5, yellow 1.",
+    "overlay": "Blue: car at this threshold. Orange: its outline.",
+    "outline": "Orange: the outline of the car at this threshold.",
+    "errors": "Blue: missed car. Orange: background taken for car.",
+    "probability": "The probability of car: dark blue 0, grey 0.5, yellow 1.",
 }
 _SCORES = {"Dice": dice, "IoU": iou, "accuracy": accuracy, "precision": precision, "recall": recall}
 _THUMBNAIL = 96  # pixels wide

@@ -149,7 +149,7 @@ def use_keyboard(page, truth) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    page.wait_for_selector(".widget-html-content:has-text('the outline of what')", timeout=20_000)
+    page.wait_for_selector(".widget-html-content:has-text('the outline of the car')", timeout=20_000)
 
 
 def choose_photo_by_keyboard(page) -> None:
@@ -206,7 +206,7 @@ def use_tuner(page, truth) -> None:
     move_faster_than_the_kernel(page, truth)
     picture = page.locator("img.widget-image").first
     sources = {picture.get_attribute("src")}
-    for view, caption in (("errors", "car that is missed"), ("probability", "How probable"), ("overlay", "makes car")):
+    for view, caption in (("errors", "missed car"), ("probability", "The probability"), ("overlay", "Blue: car at")):
         page.get_by_role("button", name=view, exact=True).first.click()
         page.wait_for_selector(f".widget-html-content:has-text('{caption}')", timeout=20_000)
         sources.add(picture.get_attribute("src"))
