@@ -1,6 +1,8 @@
 """What several tests use: a made-up data set in Kaggle's layout (bright ellipses on a grey wall), small trainings."""
 
 import csv
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -92,3 +94,12 @@ def assert_same(ours, theirs):
     assert ours.keys() == theirs.keys()
     for name in ours:
         assert torch.equal(ours[name], theirs[name]), name
+
+
+def no_locks(monkeypatch, number: int = errno.ENOLCK):
+    """From now on files cannot be locked, as on some network disks."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)

@@ -1,23 +1,17 @@
-"""Files that are whole at any moment, and what a killed process left of them."""
+"""Files that are complete at any moment, and locks that a killed process does not leave behind."""
 
 from __future__ import annotations
 
 import os
-import time
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from .errors import CarvanaError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
-
-_STALE_SECONDS = 24 * 3600
 
 
 def write_atomically(
@@ -26,31 +20,32 @@ def write_atomically(
     keep: Path | None = None,
     cure: str = "free some space or name another place",
 ) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: `path` is whole at any moment.
+    """Let `write` fill a temporary file beside `path`, then rename it: `path` is complete at any moment.
 
-    The temporary file always has the same name: what a killed process left of it is used up by the next.
+    The temporary file always has the same name: the next write overwrites what a killed process left of it.
 
     Args:
         keep: the file that was at `path` gets this name instead of being replaced.
         cure: what to do when the file cannot be written, for the message.
 
     Raises:
-        CarvanaError: the file cannot be written (disk full, no permission, another process writes
-            it now), or `path` is a folder, a device or a pipe. The old one stays.
+        CarvanaError: the file cannot be written (disk full, no permission), another process writes it
+            now, or `path` is a folder, a device or a pipe. The old file stays.
     """
     try:
         if path.exists() and not path.is_file():
-            raise CarvanaError(f"cannot write {path}: it is there, and no file; name another place")
-        # A link keeps leading to its file, which gets the new content.
+            raise CarvanaError(f"cannot write {path}: it is not a file; name another place")
+        # A link keeps pointing to its file, which gets the new content.
         target = path.resolve()
         temporary = temporary_file(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with in_use(temporary, os.O_RDWR | os.O_CREAT):
+        busy = f"another process writes {path}: wait until it is done, or name another place"
+        with locked(temporary.with_suffix(".lock"), busy):
             try:
                 temporary.touch()
                 mode = temporary.stat().st_mode
                 write(temporary)
-                # Some writers make a file of their own, which nobody else may read.
+                # Some writers make a new file, which only its owner may read.
                 temporary.chmod(mode)
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
@@ -70,42 +65,34 @@ def temporary_file(path: Path) -> Path:
 
 
 @contextmanager
-def in_use(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
-    """Mark a temporary file or folder as in use; the system drops the mark however the process ends.
+def locked(file: Path, busy: str, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock `file`, which is deleted in the end; the system drops the lock of a process that ends.
+
+    Args:
+        busy: what to say when another process or thread holds the lock.
+        wait: print `busy` and wait, instead of raising it.
+
+    Yields:
+        Whether the lock is held. Where there are no locks (some network disks) or the folder may not
+        be written, the work goes on without one.
 
     Raises:
-        OSError: another process uses it.
+        CarvanaError: `busy`.
     """
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(path, flags, 0o666)
-    try:
+    # The mode is for other users of a shared folder.
+    lock = FileLock(file, mode=0o666, fallback_to_soft=False)
+    with suppress(OSError):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError("another process is at it") from None
-        except OSError:
-            pass  # some network disks know no locks: there `is_abandoned` goes by age
-        yield
-    finally:
-        os.close(handle)
-
-
-def is_abandoned(left: Path) -> bool:
-    """Whether no process uses a temporary file or folder any more."""
-    age = time.time() - left.stat().st_mtime
-    if age <= 1:
-        return False  # about to be locked, perhaps: a lock taken here, even for a moment, would be in the way
-    if fcntl is None:
-        return age > _STALE_SECONDS
-    handle = os.open(left, os.O_RDONLY)
+            lock.acquire(blocking=False)
+        except Timeout:
+            if not wait:
+                raise CarvanaError(busy) from None
+            print(busy, file=sys.stderr)
+            lock.acquire()
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return age > _STALE_SECONDS
+        yield lock.is_locked
     finally:
-        os.close(handle)
+        # Before the release, and filelock locks no file that was deleted. Windows deletes it in the release.
+        with suppress(OSError):
+            os.unlink(file)
+        lock.release()

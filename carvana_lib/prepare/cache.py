@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..base.data_folder import several
 from ..base.errors import CarvanaError
-from ..base.files import in_use, is_abandoned
+from ..base.files import locked
 from ..data import CarvanaDataset, Pair
 from ..images import read_pair
 
@@ -42,12 +43,10 @@ def cache_folder() -> Path:
         ) from None
 
 
-
-
 def cached_dataset(
     pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
 ) -> CarvanaDataset:
-    """`CarvanaDataset` over decoded arrays; decodes first when this set was never seen at this size."""
+    """`CarvanaDataset` over decoded arrays. Photos are decoded when they were never used at this size."""
     return CarvanaDataset(pairs, size, load_arrays(pairs, size, folder, progress))
 
 
@@ -56,30 +55,29 @@ def load_arrays(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, H, W, 3) and soft masks (N, H, W), both uint8 and memory-mapped read-only.
 
+    While another process decodes the same photos, this one waits and then uses the same arrays.
+
     Raises:
         CarvanaError: a file cannot be used (all are tried first), or the disk is too full.
     """
-    folder = folder or cache_folder()
-    done = folder / cache_key(pairs, size)
-    if os.path.isdir(done):
-        try:
-            return _open(done)
-        except PermissionError:
-            raise CarvanaError(f"{done} may not be read: set $CARVANA_CACHE to a folder of your own") from None
-        except (OSError, ValueError, EOFError):
-            # Cut short or taken away: decoded photos can always be made again.
-            shutil.rmtree(done, ignore_errors=True)
-    _build(pairs, size, folder, done, progress)
+    entry = (folder or cache_folder()) / cache_key(pairs, size)
+    arrays = _open(entry)
+    if arrays is None:
+        _build(pairs, size, entry, progress)
+        arrays = _open(entry)
+    if arrays is None:
+        raise CarvanaError(f"{entry} is damaged and may not be replaced: set $CARVANA_CACHE to a folder of your own")
+    return arrays
+
+
+def _open(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and masks of a cache entry; None if it is not there or was cut short."""
     try:
-        return _open(done)
-    except (OSError, ValueError, EOFError) as error:
-        raise CarvanaError(
-            f"{done} is damaged and may not be replaced ({error}): set $CARVANA_CACHE to a folder of your own"
-        ) from None
-
-
-def _open(done: Path) -> tuple[np.ndarray, np.ndarray]:
-    return np.load(done / "images.npy", mmap_mode="r"), np.load(done / "masks.npy", mmap_mode="r")
+        return np.load(entry / "images.npy", mmap_mode="r"), np.load(entry / "masks.npy", mmap_mode="r")
+    except PermissionError:
+        raise CarvanaError(f"{entry} may not be read: set $CARVANA_CACHE to a folder of your own") from None
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
@@ -101,34 +99,30 @@ def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}-{digest[:16]}"
 
 
-def _build(pairs: Sequence[Pair], size: tuple[int, int], folder: Path, done: Path, progress: bool) -> None:
-    width, height = size
+def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: bool) -> None:
+    """Decode into a folder beside `entry`, then rename it, so that an entry is complete."""
+    folder, (width, height) = entry.parent, size
     need = len(pairs) * width * height * 4
+    # Not mkdtemp, whose folders are for one user: a cache may be shared.
+    building = entry.with_suffix(f"{_BUILDING}{uuid.uuid4().hex}")
+    busy = f"Another process decodes these photos to {entry}: waiting until it is done"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_stale(folder)
-        # Not mkdtemp, whose folders are for one user: a cache may be shared.
-        building = folder / f"{_BUILDING}{uuid.uuid4().hex}"
-        building.mkdir()
-    except OSError as error:
-        raise CarvanaError(
-            f"cannot write to {folder} ({error.strerror or error}): set $CARVANA_CACHE to a folder that can be written"
-        ) from None
-    try:
-        free = shutil.disk_usage(folder).free
-        if need > free:
-            raise CarvanaError(
-                f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
-                f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
-            )
-        with in_use(building):
+        _remove_abandoned(folder)
+        with locked(entry.with_suffix(".lock"), busy, wait=True):
+            if _open(entry) is not None:
+                return  # the other process decoded them
+            shutil.rmtree(entry, ignore_errors=True)
+            building.mkdir()
+            free = shutil.disk_usage(folder).free
+            if need > free:
+                raise CarvanaError(
+                    f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
+                    f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
+                )
             _decode_all(pairs, size, building, progress)
-            try:
-                os.rename(building, done)
-            except OSError:
-                # Another process built the same entry meanwhile: the two are alike, keep the first.
-                if not done.is_dir():
-                    raise
+            with suppress(OSError):  # where there are no locks, another process may have been first
+                os.rename(building, entry)
     except OSError as error:
         raise CarvanaError(
             f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error}): "
@@ -143,8 +137,10 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
     new = np.lib.format.open_memmap
     images = new(building / "images.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, 3))
     masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width))
-    for file in building.glob("*.npy"):
-        _reserve(file)
+    # Claim the disk space now: if the disk fills up under a memory map, the system ends the process.
+    for file in building.glob("*.npy") if hasattr(os, "posix_fallocate") else ():
+        with open(file, "rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
     def decode(index: int) -> str | None:
         try:
@@ -153,7 +149,7 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
             return str(error)
         return None
 
-    # Threads suffice: Pillow lets go of the interpreter while it decodes and resizes.
+    # Threads are enough: Pillow releases Python's lock while it decodes and resizes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         title = f"Decoding to {width}x{height} ({len(pairs) * width * height * 4 / 1e9:.2f} GB, once)"
         results = tqdm(pool.map(decode, range(len(pairs))), title, len(pairs), unit="photo", disable=not progress)
@@ -164,16 +160,9 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
     masks.flush()
 
 
-def _reserve(file: Path) -> None:
-    """Claim a file's disk space now: a disk that fills up under a memory map ends the process."""
-    if hasattr(os, "posix_fallocate"):
-        with open(file, "rb+") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-
-
-def _remove_stale(folder: Path) -> None:
-    """Drop what builds that were killed left behind."""
-    for left in folder.glob(f"{_BUILDING}*"):
-        with suppress(OSError):
-            if is_abandoned(left):
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what killed builds left; where there are no locks, only what is a day old."""
+    for left in folder.glob(f"*{_BUILDING}*"):
+        with suppress(CarvanaError, OSError), locked(left.with_suffix(".lock"), "in use") as unused:
+            if unused or time.time() - left.stat().st_mtime > 24 * 3600:
                 shutil.rmtree(left)

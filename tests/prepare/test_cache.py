@@ -1,10 +1,13 @@
+import errno
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
-import numpy as np
 import pytest
-from helpers import write_pair
+from helpers import no_locks, write_pair
 
+from carvana_lib.base import files
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.data import CarvanaDataset, list_pairs
 from carvana_lib.prepare import cache
@@ -58,23 +61,52 @@ def test_a_full_disk_is_named_before_the_work(broken, tmp_path, monkeypatch):
         load_arrays(list_pairs(broken), SIZE, tmp_path / "cache", progress=False)
 
 
-def test_what_a_killed_build_left_is_removed_after_a_day(broken, tmp_path):
-    old, new = tmp_path / "cache" / ".building-old", tmp_path / "cache" / ".building-new"
+def test_a_second_build_waits_for_the_first_and_decodes_nothing(broken, tmp_path, monkeypatch):
+    pairs, folder, real, decoded, said = list_pairs(broken), tmp_path / "cache", cache.read_pair, [], Queue()
+
+    def read_when_the_other_waits(photo, mask, size):
+        if not decoded:
+            assert "Another process decodes these photos" in said.get(timeout=100)
+        decoded.append(photo)
+        return real(photo, mask, size)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(cache, "read_pair", read_when_the_other_waits)
+    monkeypatch.setattr(files, "print", lambda text, file: said.put(text), raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load_arrays(pairs, SIZE, folder, progress=False), range(2))
+    assert (first[0] == second[0]).all()
+    assert decoded == [pair.photo for pair in pairs]
+    assert [entry.name for entry in folder.iterdir()] == [cache.cache_key(pairs, SIZE)]
+
+
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOSYS])
+def test_where_there_are_no_locks_the_build_that_lost_the_race_uses_the_other_one(broken, tmp_path, monkeypatch, error):
+    pairs, folder, real, built = list_pairs(broken), tmp_path / "cache", cache._decode_all, []
+
+    def decode_twice(*arguments):
+        monkeypatch.setattr(cache, "_decode_all", real)
+        built.append(load_arrays(pairs, SIZE, folder, progress=False))
+        real(*arguments)
+
+    no_locks(monkeypatch, error)
+    monkeypatch.setattr(cache, "_decode_all", decode_twice)
+    assert (load_arrays(pairs, SIZE, folder, progress=False)[0] == built[0][0]).all()
+    assert [entry.name for entry in folder.iterdir()] == [cache.cache_key(pairs, SIZE)]
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_build_left_is_removed_and_where_there_are_no_locks_after_a_day(
+    broken, tmp_path, monkeypatch, locks
+):
+    old, new = tmp_path / "cache" / "old.building-1", tmp_path / "cache" / "new.building-1"
     for folder in (old, new):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
+    if not locks:
+        no_locks(monkeypatch)
     load_arrays(list_pairs(broken), SIZE, tmp_path / "cache", progress=False)
-    assert not old.exists()
-    assert new.exists()
-
-
-def test_a_build_that_lost_the_race_uses_the_other_one(broken, tmp_path):
-    pairs, folder = list_pairs(broken), tmp_path / "cache"
-    whole = load_arrays(pairs, SIZE, folder, progress=False)
-    done = folder / cache.cache_key(pairs, SIZE)
-    cache._build(pairs, SIZE, folder, done, progress=False)
-    assert [entry.name for entry in folder.iterdir()] == [done.name]
-    assert (np.load(done / "images.npy") == whole[0]).all()
+    assert (old.exists(), new.exists()) == (False, not locks)
 
 
 @pytest.mark.parametrize("kind", ["photo", "mask"])
@@ -106,7 +138,7 @@ def test_a_build_is_never_taken_for_abandoned(broken, tmp_path, monkeypatch):
 
     def look_then_rename(building, done):
         os.utime(building, (0, 0))
-        cache._remove_stale(folder)
+        cache._remove_abandoned(folder)
         seen.append(building.is_dir())
         rename(building, done)
 

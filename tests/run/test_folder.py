@@ -1,8 +1,7 @@
-"""Each promise of run_folder.py by itself, without a training; those that need one are in test_reliability.py."""
+"""Each promise of run/folder.py by itself, without a training; those that need one are in test_reliability.py."""
 
-import os
 import re
-import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,19 +67,21 @@ def test_only_run_folders_are_removed(tmp_path):
     assert file.exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
 def test_a_run_folder_belongs_to_one_training(tmp_path):
     out = tmp_path / "new" / "run"
     with hold_run(out):
         start_run(out, tiny(), step=1)
-        with pytest.raises(CarvanaError, match="another process is at it"), hold_run(out):
-            pass
-        with pytest.raises(CarvanaError, match="another process is at it"):
+        for use in (hold_run, replaced_run):
+            with pytest.raises(CarvanaError, match=r"another process trains in .*run: wait until it is done"), use(out):
+                pass
+        with pytest.raises(CarvanaError, match="another process trains in"):
             remove_run(out)
-    assert (out / "last.pt").exists()
+    assert sorted(entry.name for entry in out.iterdir()) == ["config.json", "last.pt"]
+    # As a kill leaves it: nobody holds the lock.
+    (out / ".training.lock").touch()
     with hold_run(out):
         pass
-    assert out.exists()
+    assert sorted(entry.name for entry in out.iterdir()) == ["config.json", "last.pt"]
     for file in (out / "last.pt", out / "last.pt" / "below"):
         with pytest.raises(CarvanaError, match="is not a run folder but a file"), hold_run(file):
             pass
@@ -95,15 +96,15 @@ def test_only_a_folder_made_for_a_run_goes_when_it_stays_empty(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "best.safetensors", "last.pt", "metrics.csv"])
-@pytest.mark.parametrize("use", [lambda out: prepare_run(out, tiny(), resume=False), remove_run])
-def test_what_a_killed_training_left_half_written_is_in_nobodys_way(tmp_path, name, use):
+def test_what_a_killed_training_left_half_written_does_not_stop_the_next(tmp_path, name):
     out = tmp_path / "run"
     out.mkdir()
-    left = temporary_file(out / name)
-    left.touch()
-    os.utime(left, (time.time() - 60,) * 2)
-    assert use(out) is None
-    assert not left.exists()
+    for left in (temporary_file(out / name), out / ".training.lock", out / f".{name}.lock"):
+        left.touch()
+    for resume in (False, True):
+        assert prepare_run(out, tiny(), resume) is None
+    remove_run(out)
+    assert not out.exists()
 
 
 def test_a_replaced_run_comes_back_unless_the_new_one_has_something(tmp_path):
@@ -170,6 +171,33 @@ def test_of_two_runs_put_aside_only_the_one_with_weights_is_kept(tmp_path):
         raise ZeroDivisionError
     assert load_checkpoint(out)["step"] == 1
     assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_training_that_begins_while_the_run_is_put_aside_keeps_its_folder(tmp_path, monkeypatch):
+    out, real = tmp_path / "run", Path.rename
+    start_run(out, tiny(), step=1)
+
+    def begin_then_rename(path, target):
+        (path / ".training.lock").touch()
+        monkeypatch.undo()
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", begin_then_rename)
+    with pytest.raises(CarvanaError, match=r"cannot put .*run aside \(another process trains there"), replaced_run(out):
+        pass
+    assert load_checkpoint(out)["step"] == 1
+    assert not (tmp_path / "run.replaced").exists()
+
+
+def test_a_training_in_the_place_of_a_failed_one_is_not_deleted(tmp_path):
+    out = tmp_path / "run"
+    start_run(out, tiny(), step=1)
+    with ExitStack() as other:
+        with pytest.raises(CarvanaError, match="another process trains in"), replaced_run(out):
+            other.enter_context(hold_run(out))
+        start_run(out, tiny(), step=2)
+    assert load_checkpoint(out)["step"] == 2
+    assert load_checkpoint(tmp_path / "run.replaced")["step"] == 1
 
 
 def test_scores_without_a_checkpoint_are_not_trained_over(tmp_path):

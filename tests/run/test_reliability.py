@@ -1,11 +1,13 @@
 """Faults injected from outside: kills, stops, full disks, locked folders, files cut short."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import assert_same, cut, read_metrics, tiny, weights
+from helpers import assert_same, cut, no_locks, read_metrics, tiny, weights
 
 from benchmarks.reliability import kills
 from carvana_lib.base import files
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
-from carvana_lib.base.files import in_use, temporary_file, write_atomically
+from carvana_lib.base.files import temporary_file, write_atomically
 from carvana_lib.cli.main import main
 from carvana_lib.cli.mask_files import predict_files
 from carvana_lib.cli.report import write_json, write_rows
@@ -108,19 +110,15 @@ def test_two_damaged_checkpoints_are_both_named(tmp_path, whole):
         load_checkpoint(out)
 
 
-def test_a_run_killed_while_it_wrote_its_settings_can_be_started_again(carvana, tmp_path):
+def test_what_a_killed_training_left_half_written_is_overwritten(carvana, tmp_path):
     for resume in (False, True):
         out = tmp_path / f"run{resume}"
         out.mkdir()
-        left = temporary_file(out / "config.json")
-        left.write_text("{")
-        os.utime(left, (0, 0))
+        for name in ("config.json", "best.safetensors", "last.pt", "metrics.csv"):
+            temporary_file(out / name).write_text("{")
+        (out / ".training.lock").touch()
         fit(tiny(epochs=1), carvana, out, resume=resume, progress=False)
-        assert not left.exists()
-    left.write_text("{")
-    os.utime(left, (0, 0))
-    remove_run(out)
-    assert not out.exists()
+        assert not any(entry.name.startswith(".") for entry in out.iterdir())
 
 
 def test_a_file_is_no_run_folder(carvana, tmp_path):
@@ -133,21 +131,40 @@ def test_a_file_is_no_run_folder(carvana, tmp_path):
     assert (tmp_path / "run").read_text() == "mine"
 
 
-@posix
-def test_a_run_that_is_being_trained_is_left_alone(carvana, tmp_path, whole, capsys):
+HOLD = """
+import sys, time
+from pathlib import Path
+from carvana_lib.run.folder import hold_run
+with hold_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(1000)
+"""
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen:
+    """A process that runs `code`, after it has printed a line."""
+    child = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline()
+    return child
+
+
+def test_a_run_that_is_being_trained_is_left_alone_and_free_after_a_kill(carvana, tmp_path, whole, capsys):
     out = tmp_path / "run"
     shutil.copytree(whole, out)
     before = kills.state(out)
     call = ["train", "--data", str(carvana), "--out", str(out)]
-    with in_use(out):
-        with pytest.raises(
-            CarvanaError, match=r"cannot train in .*run \(another process is at it\): name another --out"
-        ):
-            fit(tiny(**EVERY_STEP), carvana, out, resume=True, progress=False)
-        with pytest.raises(CarvanaError, match="another process is at it"):
-            remove_run(out)
-        assert main([*call, "--overwrite"]) == 1
-        assert "another process is at it" in capsys.readouterr().err
+    busy = r"another process trains in .*run: wait until it is done, or name another folder"
+    with start(HOLD, out) as child:
+        try:
+            with pytest.raises(CarvanaError, match=busy):
+                fit(tiny(**EVERY_STEP), carvana, out, resume=True, progress=False)
+            with pytest.raises(CarvanaError, match=busy):
+                remove_run(out)
+            assert main([*call, "--overwrite"]) == 1
+            assert "another process trains in" in capsys.readouterr().err
+        finally:
+            child.kill()
+    fit(tiny(**EVERY_STEP), carvana, out, resume=True, progress=False)
     assert kills.state(out) == before
     remove_run(out)
     assert not out.exists()
@@ -464,39 +481,88 @@ def test_a_half_written_file_of_a_killed_process_is_used_up_by_the_next(tmp_path
     assert [entry.name for entry in tmp_path.iterdir()] == ["w.txt"]
 
 
-@posix
 def test_two_processes_do_not_write_the_same_file_at_once(tmp_path):
     path = tmp_path / "w.txt"
-    with (
-        in_use(temporary_file(path), os.O_RDWR | os.O_CREAT),
-        pytest.raises(CarvanaError, match="another process is at it"),
-    ):
-        write_atomically(path, lambda temporary: temporary.write_text("mine"))
-    assert temporary_file(path).exists()
+    busy = r"another process writes .*w\.txt: wait until it is done"
+
+    def write(temporary):
+        with pytest.raises(CarvanaError, match=busy):
+            write_atomically(path, lambda temporary: temporary.write_text("other"))
+        temporary.write_text("mine")
+
+    write_atomically(path, write)
+    assert path.read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["w.txt"]
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+from carvana_lib.data import list_pairs
+from carvana_lib.prepare import cache
+cache.read_pair = lambda *_: print("decoding", flush=True) or time.sleep(1000)
+cache.load_arrays(list_pairs(sys.argv[1]), (48, 32), Path(sys.argv[2]), progress=False)
+"""
 
 
 @posix
-def test_what_a_killed_build_left_is_removed_and_a_living_one_is_not(broken, tmp_path):
-    dead, alive = (tmp_path / "cache" / f".building-{name}" for name in ("dead", "alive"))
+def test_who_waits_for_another_build_can_be_stopped_and_takes_over_from_a_killed_one(broken, tmp_path, monkeypatch):
+    pairs, folder = list_pairs(broken), tmp_path / "cache"
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def soon(action):
+        monkeypatch.setattr(files, "print", lambda *_, **__: threading.Timer(0.2, action).start(), raising=False)
+
+    with start(BUILD, broken, folder) as child:
+        try:
+            soon(lambda: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                load_arrays(pairs, (48, 32), folder, progress=False)
+            assert child.poll() is None
+            soon(child.kill)
+            assert len(load_arrays(pairs, (48, 32), folder, progress=False)[0]) == len(pairs)
+            assert child.wait() == -signal.SIGKILL
+        finally:
+            child.kill()
+    # Its half-built folder goes with the next build.
+    load_arrays(pairs, (24, 16), folder, progress=False)
+    names = {cache.cache_key(pairs, size) for size in ((48, 32), (24, 16))}
+    assert {entry.name for entry in folder.iterdir()} == names
+
+
+@posix
+def test_a_lock_that_another_user_left_stops_no_build(broken):
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        pairs = list_pairs(shutil.copytree(broken, Path(scratch) / "data"))
+        folder = Path(scratch) / "cache"
+        folder.mkdir()
+        folder.chmod(0o1777)
+        lock = folder / f"{cache.cache_key(pairs, (48, 32))}.lock"
+        lock.touch(0o000)
+        with as_another_user():
+            assert len(load_arrays(pairs, (48, 32), folder, progress=False)[0]) == len(pairs)
+
+
+@posix
+def test_what_killed_builds_left_is_removed_and_a_living_one_is_not(broken, tmp_path):
+    dead, alive = (tmp_path / "cache" / f"{name}.building-1" for name in ("dead", "alive"))
     for folder in (dead, alive):
         folder.mkdir(parents=True)
-        os.utime(folder, (time.time() - 60, time.time() - 60))
-    with in_use(alive):
+    with files.locked(tmp_path / "cache" / "alive.lock", "in use"):
         load_arrays(list_pairs(broken), (48, 32), tmp_path / "cache", progress=False)
-    assert not dead.exists()
-    assert alive.exists()
+    assert (dead.exists(), alive.exists()) == (False, True)
 
 
-def test_where_there_are_no_locks_age_decides(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "fcntl", None)
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
-    os.utime(tmp_path / "old", (0, 0))
-    with in_use(tmp_path / "new"):
-        assert files.is_abandoned(tmp_path / "old")
-        assert not files.is_abandoned(tmp_path / "new")
-    write_atomically(tmp_path / "w.txt", lambda temporary: temporary.write_text("whole"))
-    assert (tmp_path / "w.txt").read_text() == "whole"
+@posix
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_where_there_are_no_locks_the_work_goes_on(carvana, tmp_path, whole, monkeypatch, number):
+    no_locks(monkeypatch, number)
+    config, out = tiny(**EVERY_STEP), tmp_path / "run"
+    fit(config, carvana, out, progress=False)
+    assert kills.state(out) == kills.state(whole)
+    remove_run(out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_cache_is_made_again(broken, tmp_path):
@@ -526,6 +592,6 @@ def test_links_keep_their_file_and_devices_stay(tmp_path):
     assert (tmp_path / "file").read_text() == "new"
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(CarvanaError, match="it is there, and no file; name another place"):
+        with pytest.raises(CarvanaError, match="it is not a file; name another place"):
             write_atomically(place, lambda path: path.write_text("new"))
     assert (tmp_path / "pipe").is_fifo()
