@@ -116,17 +116,11 @@ def outline_points(mask: np.ndarray) -> cKDTree:
 
 
 def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cKDTree | None = None) -> float:
-    """Mean distance in pixels between the two outlines, measured from each to the other.
+    """Mean distance in pixels between the outlines of two masks, bool (H, W), measured from each to the other.
 
     This is the average symmetric surface distance. An empty or full mask has no outline: the error is then 0 if the
-    masks are equal, and otherwise the picture's diagonal, the largest possible distance.
-
-    Args:
-        prediction, target: bool (H, W).
-        target_points: `outline_points(target)`, to compute it once for many predictions.
-
-    Raises:
-        ValueError: shapes that differ.
+    masks are equal, and otherwise the picture's diagonal, the largest possible distance. For many predictions of one
+    target, compute `target_points = outline_points(target)` once. Masks of two shapes raise a ValueError.
     """
     if prediction.shape != target.shape:
         raise ValueError(f"masks differ in shape: {prediction.shape} predicted, {target.shape} true")
@@ -141,17 +135,10 @@ def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cK
 def bootstrap_interval(
     values: Sequence[float], cars: Sequence[str], level: float = 0.95, draws: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval for the mean of `values`: whole cars are drawn with replacement, `draws` times.
+    """Interval for the mean of `values`, the scores of photos, from drawing whole cars with replacement.
 
-    The photos of one car resemble one another, so drawing single photos would give too narrow an interval.
-
-    Args:
-        values: one score for each photo.
-        cars: the car of each photo.
-        level: share of the draws whose mean lies inside the interval.
-
-    Raises:
-        ValueError: no values.
+    The photos of one car resemble one another, so drawing single photos would give too narrow an interval. `level` is
+    the share of the draws whose mean lies inside. No values raise a ValueError.
     """
     if len(values) == 0:
         raise ValueError("no scores to draw from")

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+_CHOICES = {"norm": ("batch", None), "up": ("transpose", "bilinear"), "padding": ("same", "valid")}
+
 
 class DoubleConv(nn.Sequential):
     """Two 3x3 convolutions, each followed by batch norm (if asked for) and ReLU.
@@ -81,20 +83,11 @@ class UNet(nn.Module):
         patch: int = 1,
     ) -> None:
         super().__init__()
-        for name, value, allowed in (
-            ("norm", norm, ("batch", None)),
-            ("up", up, ("transpose", "bilinear")),
-            ("padding", padding, ("same", "valid")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"UNet: {name}={value!r} is not one of {allowed}")
-        for name, count in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("base_channels", base_channels),
-            ("depth", depth),
-            ("patch", patch),
-        ):
+        for name, value in {"norm": norm, "up": up, "padding": padding}.items():
+            if value not in _CHOICES[name]:
+                raise ValueError(f"UNet: {name}={value!r} is not one of {_CHOICES[name]}")
+        channels = {"in_channels": in_channels, "out_channels": out_channels, "base_channels": base_channels}
+        for name, count in {**channels, "depth": depth, "patch": patch}.items():
             if count < 1:
                 raise ValueError(f"UNet: {name}={count} must be at least 1")
         if padding == "valid" and patch > 1:
@@ -160,10 +153,7 @@ def with_patches(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.
     """The weights of a `patch=1` net, changed to fit a net with squares of `patch` x `patch` pixels.
 
     The stem takes the mean of each square, and the head gives all its pixels the same logit. So the new net draws the
-    same masks, and training can go on with photos of `patch` times the width and height.
-
-    Args:
-        state: `UNet(...).state_dict()`; it is not changed.
+    same masks, and training can go on with photos of `patch` times the width and height. `state` is not changed.
     """
     state, pixels = dict(state), patch**2
     state["stem.0.weight"] = state["stem.0.weight"].repeat_interleave(pixels, dim=1) / pixels

@@ -30,23 +30,6 @@ _SCORES = {"Dice": dice, "IoU": iou, "accuracy": accuracy, "precision": precisio
 _THUMBNAIL = 96  # pixels wide
 
 
-def view_picture(
-    view: str, photo: np.ndarray, mask: np.ndarray, target: np.ndarray, probability: np.ndarray
-) -> np.ndarray:
-    """One of VIEWS as a picture, uint8 (h, w, 3).
-
-    Args:
-        photo: uint8 (h, w, 3), at the size shown.
-        mask, target: bool (h, w).
-        probability: float (h, w) in [0, 1].
-    """
-    if view == "errors":
-        return error_map(photo, mask, target)
-    if view == "probability":
-        return heat_map(photo, probability)
-    return overlay(photo, mask) if view == "overlay" else outline(photo, mask)
-
-
 class CurvePicture:
     """A curve that matplotlib draws once. A marker moves on it as a line of pixels, without a new figure."""
 
@@ -177,10 +160,9 @@ class ThresholdTuner(Tool):
         """Show picture and numbers for the chosen threshold and photo."""
         if self._photo is None:
             return
-        threshold, view = self.threshold.value, self.view.value
-        mask = self._small_levels > threshold_index(threshold)
-        self.show(view_picture(view, self._photo, mask, self._small_target, self._small_levels / BINS))
-        self.caption.value = VIEWS[view]
+        threshold = self.threshold.value
+        self.show(self._view(self._small_levels > threshold_index(threshold)))
+        self.caption.value = VIEWS[self.view.value]
         self.numbers.value = _table(self._scores(threshold))
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
@@ -188,6 +170,14 @@ class ThresholdTuner(Tool):
             f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}; best {best:.4f} at {self.best:.3f}; "
             f"0.5 loses {best - half:.5f}."
         )
+
+    def _view(self, mask: np.ndarray) -> np.ndarray:
+        """The chosen one of VIEWS for a mask, bool (h, w), of the size that is shown: uint8 (h, w, 3)."""
+        if self.view.value == "errors":
+            return error_map(self._photo, mask, self._small_target)
+        if self.view.value == "probability":
+            return heat_map(self._photo, self._small_levels / BINS)
+        return overlay(self._photo, mask) if self.view.value == "overlay" else outline(self._photo, mask)
 
     def _scores(self, threshold: float) -> dict[str, str]:
         """All scores of the photo that is shown, as text."""
