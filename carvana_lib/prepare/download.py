@@ -184,7 +184,7 @@ def _token() -> AuthBase:
     # Printable ASCII without / \ ~: kagglehub takes the path of a missing file for a token, and the error of
     # requests quotes what it cannot send.
     if not all(isinstance(word, str) and re.fullmatch(r"\s*[!-.0-[\]-}]+\s*", word) for word in words):
-        raise CarvanaError(f"no Kaggle token, nor the path of one, in {_PLACES}: {_NEW_TOKEN} and save it there")
+        raise CarvanaError(f"found no Kaggle token in {_PLACES}: {_NEW_TOKEN} and save it there")
     words = [word.strip() for word in words]
     return KaggleHttpClient.BearerAuth(*words) if found.api_key else HTTPBasicAuth(*words)
 
