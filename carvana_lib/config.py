@@ -19,11 +19,7 @@ Share = Annotated[float, Between(0, 1)]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of one training run. Saved as config.json beside the weights.
-
-    Raises:
-        CarvanaError: a value of the wrong type or outside its range, named with what is allowed.
-    """
+    """Settings of one training run. A wrong type or value raises a CarvanaError that says what is allowed."""
 
     size: Annotated[tuple[int, int], Between(8, inf)] = (240, 160)  # width and height in pixels that the net sees
     base_channels: Annotated[int, Between(1, 1024)] = 16  # channels of the first level

@@ -51,10 +51,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     """Folder that holds the photos; prints one line that says which, and how much is in it.
 
     The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`, `data/sample`.
-    If one of the first two is named, no other place is tried.
-
-    Raises:
-        CarvanaError: the named folder is unusable, or there are no data anywhere.
+    If one of the first two is named, no other is tried. Raises CarvanaError if that one is unusable, or if none exists.
     """
     if root is not None:
         found, why = Path(root), "as asked"
@@ -75,10 +72,8 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
 def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pair]:
     """Every photo with its mask, sorted by name; only the cars of `folds` if given.
 
-    File names are read, files are not opened: `read_photo` and `read_mask` find broken ones.
-
-    Raises:
-        CarvanaError: no folder, no photos, a wrong name, a photo without a mask, no cars of `folds`.
+    File names are read, files are not opened: `read_photo` and `read_mask` find broken ones. Raises CarvanaError:
+    no folder, no photos, a wrong name, a photo without a mask, or no cars of `folds`.
     """
     found, faults = scan(Path(root))
     if faults:
@@ -95,12 +90,10 @@ def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pai
 
 
 class CarvanaDataset(Dataset):
-    """Photos and soft masks at one size.
+    """Photos and soft masks at one size, from a GPU's memory (after `keep_on`), else `arrays`, else their files.
 
     `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1]. `dataset.batch(indices)` is the
     same for many photos, but its masks are uint8 in 0..255: bytes stay small until they are on the device.
-
-    Both read from the fastest source there is: a device's memory (after `keep_on`), else `arrays`, else the files.
 
     Args:
         pairs: what `list_pairs` gave.
@@ -127,11 +120,7 @@ class CarvanaDataset(Dataset):
         return images[0], masks[0].float() / 255
 
     def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory.
-
-        Raises:
-            ValueError: no indices.
-        """
+        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory. No indices: ValueError."""
         indices = list(indices)
         if not indices:
             raise ValueError("no photos asked for: give at least one index")
@@ -145,13 +134,9 @@ class CarvanaDataset(Dataset):
         return images.permute(0, 3, 1, 2), masks[:, None]
 
     def keep_on(self, device: torch.device, free: int | None = None) -> bool:
-        """Copy the decoded arrays to a GPU's memory, if they take at most half of what is free there.
+        """Copy `arrays` to a GPU if they take at most half of its free memory; returns whether batches come from there.
 
-        Args:
-            free: bytes to count with; None asks the device, and counts none on anything but CUDA.
-
-        Returns:
-            Whether batches now come from the device.
+        `free` is in bytes: None asks the device, and is 0 on anything but CUDA.
         """
         if free is None:
             free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

@@ -58,8 +58,7 @@ def read_mask(
 def read_pair(photo: str | Path, mask: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Photo (height, width, 3) and soft mask (height, width), both uint8 at `size` = (width, height).
 
-    Raises:
-        CarvanaError: `read_photo` or `read_mask` cannot read its file, or the two files differ in size.
+    Raises CarvanaError if one of the files cannot be read, or if the two differ in size.
     """
     with open_image(photo) as image:
         photo_size = displayed_size(image)
