@@ -108,11 +108,10 @@ def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> 
     """
     epoch, rate = len(history), f"learning_rate={config.learning_rate:g}"
     total = counts.sum(0)
-    # After a first epoch of few steps the averaged weights may not have moved yet.
-    if epoch > 1 and total[[TP, FP]].sum() == 0:
-        warn(f"epoch {epoch}: the net calls every validation photo background from edge to edge: {rate} may not fit")
-    if epoch > 1 and total[[FN, TN]].sum() == 0:
-        warn(f"epoch {epoch}: the net calls every validation photo car from edge to edge: {rate} may not fit")
+    for columns, what in (([TP, FP], "background"), ([FN, TN], "car")):
+        # After a first epoch of few steps the averaged weights may not have moved yet.
+        if epoch > 1 and total[columns].sum() == 0:
+            warn(f"epoch {epoch}: the net calls every validation photo {what} from edge to edge: {rate} may not fit")
     losses = [row["loss"] for row in history]
     if epoch < 3 or max(row["dice"] for row in history) > _LEARNED or losses[-1] <= 0.98 * losses[0]:
         return

@@ -60,8 +60,7 @@ def fit(
     """
     out = Path(out)
     accelerator = make_accelerator(config.precision, config.accumulate)
-    main = accelerator.is_main_process
-    progress = progress and main
+    main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     only_one = hold_run(out) if main else nullcontext()
     with only_one:
         checkpoint = prepare_run(out, config, resume)
@@ -73,10 +72,7 @@ def fit(
         with net_must_fit(config):
             train.keep_on(accelerator.device)
             state = RunState(Trainer(config, len(train), accelerator), train.pairs, validation.pairs)
-            if checkpoint is None:
-                state.start()
-            else:
-                state.restore(checkpoint, out)
+            state.start() if checkpoint is None else state.restore(checkpoint, out)
         if main:
             check_settings(config, state.trainer.photos_at_once)
             write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))
@@ -150,7 +146,7 @@ def train_epoch(state: RunState, train: CarvanaDataset, out: Path, stopped: thre
                 add_losses(state, losses, train, out)
                 losses = []
                 state.seconds = time.perf_counter() - started
-                bar.set_postfix_str(state.speed_line)
+                bar.set_postfix_str(state.bar_text)
                 if any_process(trainer, stopped.is_set()):
                     state.save(out)
                     raise KeyboardInterrupt(f"stopped at {state.position}; saved: {RESUME}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -37,13 +37,10 @@ class RunState:
         self.loss_sum, self.seconds, self.best_dice = 0.0, 0.0, -1.0
         self.saved, self.keep_last = "", True
         # What has to stay as it is for the steps of a resumed run to be the same.
-        self.sizes = {
-            "photos": len(train),
-            "photo_names": checksum_of_names([*train, *validation]),
-            "batch_size": trainer.batch_size,
-            "steps_per_epoch": trainer.steps_per_epoch,
-            "total_steps": trainer.total_steps,
-        }
+        names = "/".join(pair.name for pair in [*train, *validation])
+        checksum = "SHA-256 " + hashlib.sha256(names.encode()).hexdigest()[:12]
+        self.sizes = {"photos": len(train), "photo_names": checksum}
+        self.sizes |= {name: getattr(trainer, name) for name in ("batch_size", "steps_per_epoch", "total_steps")}
         parts = {name: getattr(trainer, name) for name in ("model", "average", "optimizer", "schedule")}
         parts["scaler"] = trainer.accelerator.scaler
         self.parts: dict[str, typing.Any] = {name: part for name, part in parts.items() if part is not None}
@@ -60,20 +57,16 @@ class RunState:
         return f"in epoch {self.trainer.epochs_done + 1}, {what}"
 
     @property
-    def mean_loss(self) -> float:
-        return self.loss_sum / max(1, self.trainer.steps_done)
-
-    @property
     def photos_per_second(self) -> float:
         return self.trainer.steps_done * self.trainer.batch_size / self.seconds
 
     @property
-    def speed_line(self) -> str:
-        """Loss, speed and the minutes that are left, for the progress bar."""
+    def bar_text(self) -> str:
+        """Mean loss, speed and the minutes that are left, for the progress bar."""
         trainer, rate = self.trainer, self.photos_per_second
         steps = trainer.total_steps - trainer.epochs_done * trainer.steps_per_epoch - trainer.steps_done
         left = steps * trainer.batch_size / rate / 60
-        return f"loss {self.mean_loss:.4f}, {rate:.1f} img/s, {left:.0f} min left"
+        return f"loss {self.loss_sum / trainer.steps_done:.4f}, {rate:.1f} img/s, {left:.0f} min left"
 
     def start(self) -> None:
         """Take the weights that the config's `start` names, if it names any."""
@@ -89,19 +82,11 @@ class RunState:
         Args:
             counts: of the validation photos, see `metrics.confusion`.
         """
-        trainer = self.trainer
-        self.history.append(
-            {
-                "epoch": trainer.epochs_done + 1,
-                "learning_rate": trainer.schedule.get_last_lr()[0],
-                "loss": self.mean_loss,
-                "dice": dice(counts).item(),
-                "accuracy": accuracy(counts).item(),
-                "iou": iou(counts).item(),
-                "seconds": self.seconds,
-                "images_per_second": self.photos_per_second,
-            }
-        )
+        trainer, rate = self.trainer, self.trainer.schedule.get_last_lr()[0]
+        row = {"epoch": trainer.epochs_done + 1, "learning_rate": rate, "loss": self.loss_sum / trainer.steps_done}
+        scores = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
+        speed = {"seconds": self.seconds, "images_per_second": self.photos_per_second}
+        self.history.append({**row, **scores, **speed})
         trainer.epochs_done, trainer.steps_done = trainer.epochs_done + 1, 0
         self.loss_sum = self.seconds = 0.0
 
@@ -132,9 +117,10 @@ class RunState:
         """Go back to what `save` wrote to `out`. Raises CarvanaError if another run wrote it."""
         for name, now in self.sizes.items():
             if (then := checkpoint.get(name)) != now:
+                what = f"{name.replace('_', ' ')}: {then} then, {now} now"
                 raise CarvanaError(
-                    "the training photos or settings are not those the run started with "
-                    f"({name.replace('_', ' ')}: {then} then, {now} now): restore them, or train again from the start"
+                    f"the training photos or settings are not those the run started with ({what}): restore them, or "
+                    "train again from the start"
                 )
         for name, part in self.parts.items():
             if name == "scaler" and name not in checkpoint["parts"]:
@@ -154,8 +140,3 @@ class RunState:
         # The weights say it themselves: they may be younger than a checkpoint that was fallen back to.
         self.best_dice = best_dice(out)
         self.saved, self.keep_last = self.position, not checkpoint["fell_back"]
-
-
-def checksum_of_names(pairs: Iterable[Pair]) -> str:
-    """A short SHA-256 of the names of photos, in their order."""
-    return "SHA-256 " + hashlib.sha256("/".join(pair.name for pair in pairs).encode()).hexdigest()[:12]
