@@ -49,28 +49,28 @@ test: $(SETUP) ## run the tests, the style checks and all notebooks
 		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
 test-pythons: $(SETUP) ## run `make test` on fresh clones under Python 3.11, 3.12 and 3.13 (45 minutes)
-	$(BIN)/python tools/pythons.py
+	$(BIN)/nox
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"
 
-bench: $(SETUP) ## measure our way against the usual way (real photos: DATA=..., about 11 minutes)
-	$(BIN)/python benchmarks/speed.py $(if $(DATA),--data "$(DATA)")
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/widgets.py
+bench: $(SETUP) ## compare our way with the usual way (real photos: DATA=..., about 11 minutes)
+	$(BIN)/python -m benchmarks.speed.speed $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python -m benchmarks.speed.memory
+	$(BIN)/python -m benchmarks.speed.widgets
 
 results: $(SETUP) ## write docs/results.md and its plots from the recorded results, check README against them
 	$(BIN)/python -m tools.results
 
 reliability: $(SETUP) ## kill and resume a training thirty times; compare scores over threads, batches and processes
-	$(BIN)/python benchmarks/kills.py
-	$(BIN)/python benchmarks/same.py
+	$(BIN)/python -m benchmarks.reliability.kills
+	$(BIN)/python -m benchmarks.reliability.same
 
 pack: $(SETUP) ## pack the photos for a machine with a GPU into build/carvana_pack.npz (DATA=...)
-	$(BIN)/python benchmarks/pack.py --data "$(DATA)"
+	$(BIN)/python -m benchmarks.speed.pack --data "$(DATA)"
 
 gpu: $(SETUP) ## measure on a GPU: photos a second, roofline, time to Dice 0.991
-	$(BIN)/python benchmarks/gpu.py $(if $(wildcard build/carvana_pack.npz),--pack build/carvana_pack.npz)
+	$(BIN)/python -m benchmarks.speed.gpu $(if $(wildcard build/carvana_pack.npz),--pack build/carvana_pack.npz)
 
 lock: $(SETUP) ## renew requirements.lock from pyproject.toml
 	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --extra onnx --extra book --universal --python-version 3.11 \

@@ -25,7 +25,8 @@ from pathlib import Path
 
 import nbformat
 import psutil
-from nbclient import NotebookClient
+
+from notebooks.run import execute
 
 from ..common import RESULTS, ROOT, SAMPLE, command_line, write
 
@@ -93,8 +94,7 @@ def measure(path: Path) -> dict[str, float]:
     notebook = nbformat.read(path, as_version=4)
     began = time.perf_counter()
     with Watch() as watch:
-        folder, quiet = {"metadata": {"path": str(path.parent)}}, ["--IPKernelApp.log_level=40"]
-        NotebookClient(notebook, timeout=900, resources=folder, extra_arguments=quiet).execute()
+        execute(notebook, path.parent)
     seconds = time.perf_counter() - began
     return {
         "seconds": round(seconds, 1),
