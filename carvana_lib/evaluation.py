@@ -37,14 +37,13 @@ class Evaluation:
 
     def summary(self) -> dict[str, object]:
         """The scores by name, ready for JSON; `metrics` says what each one is."""
-        per_photo = self.dice
         cars = [name[:12] for name in self.names]
         car_names, car_of = np.unique(cars, return_inverse=True)
-        per_car = np.bincount(car_of, weights=per_photo) / np.bincount(car_of)
-        photo, car = int(per_photo.argmin()), int(per_car.argmin())
+        per_car = np.bincount(car_of, weights=self.dice) / np.bincount(car_of)
+        worst = {"photo": (self.names, self.dice), "car": (car_names, per_car)}
         result: dict[str, object] = {
             "dice": dice(self.counts).item(),
-            "dice_ci95": bootstrap_interval(per_photo, cars),
+            "dice_ci95": bootstrap_interval(self.dice, cars),
             "dice_global": dice(self.counts, "global").item(),
             "dice_batch": dice(self.counts, "batch").item(),
             "accuracy": accuracy(self.counts).item(),
@@ -52,8 +51,8 @@ class Evaluation:
             "n_images": len(self.names),
             "n_cars": len(car_names),
             "worst": {
-                "photo": {"name": self.names[photo], "dice": float(per_photo[photo])},
-                "car": {"name": str(car_names[car]), "dice": float(per_car[car])},
+                kind: {"name": str(names[scores.argmin()]), "dice": float(scores.min())}
+                for kind, (names, scores) in worst.items()
             },
         }
         if len(self.boundary_errors):

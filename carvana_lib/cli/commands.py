@@ -1,4 +1,4 @@
-"""What each command does."""
+"""What each command does: `run_train` is `carvana train`, and so on."""
 
 from __future__ import annotations
 
@@ -87,13 +87,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
     summary = result.summary()
     print(table(summary, rows))
     if options.json:
-        settings = {
-            "weights": str(options.weights or "small"),
-            "fold": list(options.fold),
-            "threshold": options.threshold,
-            "tta": options.tta,
-            "size": config.size,
-        }
+        settings = {"weights": str(options.weights or "small"), "fold": list(options.fold)}
+        settings |= {"threshold": options.threshold, "tta": options.tta, "size": config.size}
         write_json(options.json, {**summary, **settings, "baselines": rows})
         write_rows(result, rows_file)
         print(f"Scores: {options.json}; a row a photo: {rows_file}")
@@ -137,15 +132,13 @@ def run_export(options: argparse.Namespace) -> int:
 def run_download(options: argparse.Namespace) -> int:
     from ..prepare.download import download
 
-    if download(options.folder, options.hq, options.zips):
-        print(f"{options.folder} is complete")
-    else:
-        print(f"{options.folder} is there already: nothing to download")
+    new = download(options.folder, options.hq, options.zips)
+    print(f"{options.folder} is {'complete' if new else 'there already: nothing to download'}")
     print(f"Next: carvana check-data {shlex.quote(str(options.folder))}")
     return 0
 
 
-def run_check(options: argparse.Namespace) -> int:
+def run_check_data(options: argparse.Namespace) -> int:
     from ..prepare.doctor import check_data
 
     pairs, faults = check_data(options.root)
@@ -154,14 +147,3 @@ def run_check(options: argparse.Namespace) -> int:
     cars = len({pair.car for pair in pairs})
     print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
     return 1 if faults else 0
-
-
-COMMANDS = {
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "predict": run_predict,
-    "submit": run_submit,
-    "export": run_export,
-    "download": run_download,
-    "check-data": run_check,
-}

@@ -8,13 +8,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-import typing
 import warnings
 from collections.abc import Sequence
 
-from ..base.errors import CarvanaError, CarvanaWarning
+from ..base.errors import CarvanaError, CarvanaWarning, reason
 from ..run.stopping import interrupt_on_sigterm
-from .commands import COMMANDS
+from . import commands
 from .options import build_parser, printable
 
 
@@ -28,12 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings(), interrupt_on_sigterm():
             warnings.showwarning = _show_warning
-            return COMMANDS[options.command](options)
-    except CarvanaError as error:
-        if options.debug:
-            raise
-        print(f"carvana: {printable(str(error))}", file=sys.stderr)
-        return 1
+            return getattr(commands, f"run_{options.command.replace('-', '_')}")(options)
     except KeyboardInterrupt as stop:
         print(f"\ncarvana: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
@@ -44,27 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        print(f"carvana: {_unexpected(error)}", file=sys.stderr)
+        print(f"carvana: {printable(_one_line(error))}", file=sys.stderr)
         return 1
 
 
-def _unexpected(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     from ..base.devices import is_out_of_memory
 
+    if isinstance(error, CarvanaError):
+        return str(error)
     if is_out_of_memory(error):
         return "not enough memory: end other programs, or use smaller photos or sizes"
-    reason = printable(str(error).splitlines()[0] if str(error) else "no message")
-    return f"unexpected {type(error).__name__} ({reason}): run again with --debug to see where"
+    return f"unexpected {type(error).__name__} ({reason(error)}): run again with --debug to see where"
 
 
-def _show_warning(
-    message: Warning,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: typing.TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    ours = f"carvana: {printable(str(message))}\n"
-    theirs = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(ours if issubclass(category, CarvanaWarning) else theirs)
+def _show_warning(message: Warning, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    ours = issubclass(category, CarvanaWarning)
+    text = f"carvana: {printable(str(message))}\n"
+    sys.stderr.write(text if ours else warnings.formatwarning(message, category, filename, lineno))

@@ -80,18 +80,18 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
         raise CarvanaError(f"{path} cannot be read ({error}): look at its permissions and its disk") from None
     config = TrainConfig.from_json(metadata["config"], path)
     try:
-        # First on a device without memory: a config that lies may ask for any amount of it.
+        # On a device without memory: a config that lies may ask for any amount of it.
         with torch.device("meta"):
-            config.build_model().load_state_dict(tensors, assign=True)
-        model = config.build_model()
-        model.load_state_dict(tensors)
+            model = config.build_model()
+        model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         raise CarvanaError(
             f"{path} does not fit the net of its own config ({_mismatch(error)}): get the file again"
         ) from None
-    return model.to(device).eval(), config
+    # The weights of the package are in half precision.
+    return model.float().to(device).eval(), config
 
 
 def _mismatch(error: RuntimeError) -> str:
