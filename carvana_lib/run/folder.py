@@ -59,9 +59,7 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
     if not started and _is_free(out):
         return None
     if not resume:
-        raise CarvanaError(
-            f"{out} exists: --resume goes on with it, --overwrite replaces it, --out names another folder"
-        )
+        raise CarvanaError(f"{out} exists: --resume goes on with it, --overwrite replaces it, or name another --out")
     if not started:
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
     saved, now = asdict(read_config(out)), asdict(config)
@@ -201,7 +199,5 @@ def _holds_run(out: Path) -> bool:
     try:
         read_config(out)
     except CarvanaError:
-        raise CarvanaError(
-            f"{out} is not a run folder (no {CONFIG} of one): it is not overwritten; name another --out"
-        ) from None
+        raise CarvanaError(f"{out} is not a run folder (no {CONFIG} of one) and stays: name another --out") from None
     return True
