@@ -9,6 +9,8 @@ from pathlib import Path
 
 import nbformat
 
+import carvana_lib
+
 MAX_CELLS, MAX_LINES = 30, 15
 PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up")
 SECTIONS = ("## When it goes wrong", "## Exercises", "## Recap", "## Next")
@@ -23,14 +25,35 @@ def faults(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
     """One line a fault, none if the notebook keeps all rules."""
     return [
         *_whole(notebook, path),
+        *import_faults(notebook),
         *(f"cell {n}: {fault}" for n, c in enumerate(notebook.cells) for fault in _cell(c)),
     ]
 
 
 def helpers(notebook: nbformat.NotebookNode) -> set[str]:
     """Names of the functions and classes a notebook defines."""
-    trees = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code" and is_python(cell)]
-    return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {node.name for node in _nodes(notebook) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def import_faults(notebook: nbformat.NotebookNode) -> Iterator[str]:
+    """Library imports beyond two statements in one cell: `from carvana_lib import ...`, and one from a module."""
+    public, modules = [], []
+    for node in _nodes(notebook):
+        if isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names):
+            yield f"{ast.unparse(node)!r}: import names, `from carvana_lib import ...`"
+        elif isinstance(node, ast.ImportFrom) and node.module == "carvana_lib":
+            public.append(node)
+        elif isinstance(node, ast.ImportFrom) and _is_ours(node.module or ""):
+            modules.append(node.module)
+    if len(public) > 1:
+        yield f"{len(public)} statements `from carvana_lib import ...`: make them one"
+    if len(modules) > 1:
+        yield f"imports from {', '.join(modules)}: keep what the notebook is about, take the rest from carvana_lib"
+    for name in [alias.name for node in public for alias in node.names]:
+        if name not in carvana_lib.__all__:
+            yield f"carvana_lib has no public name {name}: see the table in carvana_lib/__init__.py"
+    if sum("from carvana_lib" in cell.source for cell in notebook.cells if cell.cell_type == "code") > 1:
+        yield "library imports in more than one cell: put them into the first cell of imports"
 
 
 def setup_cell(notebook: nbformat.NotebookNode) -> str:
@@ -39,6 +62,16 @@ def setup_cell(notebook: nbformat.NotebookNode) -> str:
 
 def is_python(cell: nbformat.NotebookNode) -> bool:
     return not any(line.lstrip().startswith(("!", "%")) for line in cell.source.splitlines())
+
+
+def _nodes(notebook: nbformat.NotebookNode) -> Iterator[ast.AST]:
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and is_python(cell):
+            yield from ast.walk(ast.parse(cell.source))
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == "carvana_lib"
 
 
 def _whole(notebook: nbformat.NotebookNode, path: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from notebook_rules import faults, helpers, setup_cell
+from notebook_rules import faults, helpers, import_faults, setup_cell
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
@@ -29,6 +29,15 @@ def test_the_cells_of_the_apps_keep_the_rules(path):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [path for folder in ("app", "exercises") for path in sorted((ROOT / "notebooks" / folder).glob("*.ipynb"))],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_apps_and_exercises_import_as_notebooks_do(path):
+    assert list(import_faults(nbformat.read(path, as_version=4))) == []
+
+
+@pytest.mark.parametrize(
     ("number", "tool"),
     [
         ("02", "Turntable"),
@@ -40,7 +49,7 @@ def test_the_cells_of_the_apps_keep_the_rules(path):
 )
 def test_a_page_without_a_kernel_shows_the_tools_still_picture(number, tool):
     notebook = next(notebook for path, notebook in NOTEBOOKS.items() if path.name.startswith(number))
-    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and f"\n{tool}(" in cell.source)
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and f"\n{tool}(" in f"\n{cell.source}")
     # The sentence is also drawn into the picture: nbconvert's other template leaves out alt texts.
     page, _ = HTMLExporter(template_name="classic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     pictures = re.findall(r"<img[^>]*>", page)
@@ -88,6 +97,10 @@ def long_cell(notebook):
     code(notebook).source = "\n".join(["x = 1"] * 16)
 
 
+def add_line(notebook, line):
+    code(notebook).source += "\n" + line
+
+
 def without_recap(notebook):
     for cell in notebook.cells:
         cell.source = cell.source.replace("## Recap", "## So")
@@ -109,6 +122,11 @@ FAULTS = [
     (lambda n: shown(n).update(metadata={}), "without alt text"),
     (lambda n: code(n).update(source="!ls\nprint(1)"), "shell or magic"),
     (lambda n: n.metadata.pop("kernelspec"), "kernelspec"),
+    (lambda n: add_line(n, "import carvana_lib.unet as u"), "import names"),
+    (lambda n: add_line(n, "from carvana_lib import UNet"), "2 statements"),
+    (lambda n: add_line(n, "from carvana_lib.unet import UNet"), "keep what the notebook is about"),
+    (lambda n: add_line(n, "from carvana_lib import metrics"), "no public name metrics"),
+    (lambda n: add_line(n, "from carvana_lib import UNet"), "more than one cell"),
 ]
 
 
