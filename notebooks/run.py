@@ -1,9 +1,8 @@
-"""Run the ten notebooks in order, on the bundled data, and keep the executed copies as web pages.
+"""Run the ten notebooks in order, on the bundled data, and save the executed copies as web pages.
 
     python notebooks/run.py [--out build/series]
 
-Stops at the first notebook that fails, with the cell and the reason. The committed notebooks are
-not changed.
+It stops at the first notebook that fails, and names the cell and the reason. The notebooks themselves do not change.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from nbconvert import HTMLExporter
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-SCORES = HERE / "runs" / "scores.json"  # written by notebook 07
+SCORES = HERE / "runs" / "scores.json"  # notebook 07 writes it
+CELL_SECONDS = 3600  # the longest that a cell may take; the slowest needs half a minute on two cores
 _MEMORY = """
 try:
     import resource, sys
@@ -50,9 +50,9 @@ def main() -> int:
         print(f"[{number}/{len(paths)}] {path.name} ", end="", flush=True)
         started = time.perf_counter()
         try:
-            notebook, gigabytes = execute(path)
+            notebook, gigabytes = run_copy(path)
         except DeadKernelError:
-            print("FAILED\n\nIts Python process died, most likely for lack of memory: close programs, run again.")
+            print("FAILED\n\nIts Python process died, probably for lack of memory: close programs, then run again.")
             return 1
         except (OSError, nbformat.reader.NotJSONError) as error:
             print(f"FAILED\n\n{path} cannot be read as a notebook ({error}): check the path.")
@@ -61,7 +61,7 @@ def main() -> int:
             print(f"FAILED\n\n{failure(error)}\n\nOpen {path} in JupyterLab and run its cells to see where.")
             return 1
         except KeyboardInterrupt:
-            print("stopped. The notebooks before it are done; the same command starts again.")
+            print("stopped. The notebooks before it are done; the same command starts from the first notebook.")
             return 130
         seconds = time.perf_counter() - started
         print(f"{seconds:.0f} s, {gigabytes:.1f} GB")
@@ -74,24 +74,40 @@ def main() -> int:
     return 0
 
 
-def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
-    """The notebook with fresh outputs, and its kernel's peak memory in GB (nan where nobody counts it)."""
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run all cells of the notebook in `folder`, with a new kernel; the notebook gets their outputs.
+
+    Raises:
+        CellExecutionError, CellTimeoutError: a cell failed, or took longer than `CELL_SECONDS`.
+        DeadKernelError: the kernel's process ended.
+    """
+    NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_SECONDS,
+        startup_timeout=600,
+        iopub_timeout=600,  # seconds for an output to arrive after its cell has run
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=40"],
+        store_widget_state=False,  # a page then shows the still pictures of widgets and needs no internet
+    ).execute()
+
+
+def run_copy(path: Path) -> tuple[nbformat.NotebookNode, float]:
+    """A copy of the notebook with new outputs, and the peak memory of its kernel in GB (nan where it is unknown)."""
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(_MEMORY))
-    quiet = ["--IPKernelApp.log_level=40"]
-    folder = {"metadata": {"path": str(path.parent)}}
-    # Without the state of its widgets a page shows their still pictures; with it, it would need the internet.
-    NotebookClient(notebook, timeout=600, resources=folder, extra_arguments=quiet, store_widget_state=False).execute()
+    execute(notebook, path.parent)
     return notebook, float(notebook.cells.pop().outputs[0].text)
 
 
 def failure(error: Exception) -> str:
-    """The failing cell and the reason, without terminal colours."""
+    """The cell that failed and the reason, without terminal colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
 
 
 def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, str, str]:
-    """Write the executed copy as notebook and as web page; returns the page's name, title and promise."""
+    """Save the executed copy as a notebook and as a web page; returns the page's name, title and promise."""
     nbformat.write(notebook, out / path.name)
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page = path.with_suffix(".html").name
@@ -101,7 +117,7 @@ def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, s
 
 
 def describe(page: str, notebook: nbformat.NotebookNode) -> str:
-    """The figures' alt texts, which nbconvert leaves out of a page."""
+    """The page with the alt texts of its figures, which nbconvert leaves out."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     texts = iter(
         [o.metadata["image/png"]["alt"] for o in outputs if "alt" in o.get("metadata", {}).get("image/png", {})]
@@ -111,28 +127,31 @@ def describe(page: str, notebook: nbformat.NotebookNode) -> str:
 
 
 def relink(page: str, folder: Path, out: Path) -> str:
-    """Links to other notebooks of the series lead to their pages, those to files in `folder` to these files."""
+    """The page with links that work in `out`: to the pages of other notebooks, and to files relative to `folder`."""
     page = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', page)
     back = Path(os.path.relpath(folder, out)).as_posix()
     return re.sub(r'href="(?=\.\./|exercises/)', f'href="{back}/', page)
 
 
-def write_index(pages: list[tuple[str, str, str]], out: Path) -> None:
+def write_index(
+    pages: list[tuple[str, str, str]], out: Path, heading: str = "U-Net on Carvana", foot: str = ""
+) -> None:
+    """Write index.html in `out`: a list of the pages (name, title, promise), and `foot`, HTML, below it."""
     items = "\n".join(
         f'<li><a href="{page}">{html.escape(title)}</a><br>{html.escape(promise)}</li>'
         for page, title, promise in pages
     )
     (out / "index.html").write_text(
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>U-Net on Carvana</title>\n'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{heading}</title>\n'
         '<body style="font-family: sans-serif; max-width: 40rem; margin: 3rem auto; line-height: 1.6">\n'
         "<style>ul { list-style: none; padding: 0 } li { margin: 1em 0 } a { font-weight: bold }</style>\n"
-        f"<h1>U-Net on Carvana</h1>\n<ul>\n{items}\n</ul>\n</body></html>\n",
+        f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>\n{foot}</body></html>\n",
         encoding="utf-8",
     )
 
 
 def closing_table(scores: dict[str, dict[str, float]]) -> str:
-    """Accuracy and Dice of the net and of the baselines, as text."""
+    """A table, as text, of accuracy and Dice of the net and the baselines."""
     rows = [f"{name:42}{row['accuracy']:10.4f}{row['dice']:8.4f}" for name, row in scores.items()]
     return "\n".join([f"{'on cars the net never saw':42}{'accuracy':>10}{'Dice':>8}", *rows])
 

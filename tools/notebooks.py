@@ -1,10 +1,10 @@
 """Run notebooks and save them with their new outputs, or only renew their badges.
 
-    python tools/notebooks.py                       # all of them
-    python tools/notebooks.py notebooks/04*.ipynb   # only this one
-    python tools/notebooks.py --badges              # write badges and addresses, run nothing
+    python -m tools.notebooks                       # all notebooks
+    python -m tools.notebooks notebooks/04*.ipynb   # only this one
+    python -m tools.notebooks --badges              # renew badges and addresses, run nothing
 
-A notebook changes on disk only after its last cell has run. The project's address stands in pyproject.toml.
+A notebook is saved only if all its cells have run. The project's address is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import tomllib
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-ROOT = Path(__file__).resolve().parent.parent
+from notebooks.run import execute
+
+from . import ROOT
+
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _BADGES = re.compile(r"<!-- badges -->.*?<!-- /badges -->", re.DOTALL)
@@ -38,36 +40,34 @@ def main() -> int:
         if not options.badges:
             began = time.perf_counter()
             try:
-                run(notebook, path.parent)
+                execute(notebook, path.parent)
             except CellExecutionError as error:
-                print(f"{path} stopped, and is not saved: {error}", file=sys.stderr)
+                print(f"{path} failed and is not saved: {error}", file=sys.stderr)
                 return 1
+            clean(notebook)
             print(f"{path}: {time.perf_counter() - began:.0f} s", flush=True)
         nbformat.write(notebook, path)
     return 0
 
 
-def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Execute all cells from a fresh kernel in `folder`; the notebook keeps outputs, not times."""
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
+def clean(notebook: nbformat.NotebookNode) -> None:
+    """Remove what a run leaves beside the outputs: times, the views of widgets, details of this Python."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
-            # Refers to a kernel that is gone: JupyterLab would show an error instead of the tool's still picture.
+            # Its kernel has ended: JupyterLab would show an error instead of the tool's still picture.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
 
 
 def address() -> str:
-    """The project's address on the web, as pyproject.toml gives it."""
+    """The project's address on the web, from pyproject.toml."""
     with open(ROOT / "pyproject.toml", "rb") as file:
         return tomllib.load(file)["project"]["urls"]["Repository"]
 
 
 def badges(path: Path) -> str:
-    """The row of links that opens the notebook `path` elsewhere, as Markdown."""
+    """A row of links, as Markdown, that open the notebook `path` in Colab and Kaggle, or download it."""
     home, inside = address(), path.relative_to(ROOT).as_posix()
     on_github = f"{home.removeprefix('https://github.com/')}/blob/main/{inside}"
     raw = f"{home}/raw/main/{inside}"
@@ -81,7 +81,7 @@ def badges(path: Path) -> str:
 
 
 def write_address(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Renew the badge row and the set-up cell's address."""
+    """Write the project's address into the badges and into the set-up cell."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _BADGES.sub(f"<!-- badges -->\n{badges(path)}\n<!-- /badges -->", cell.source)

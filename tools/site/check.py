@@ -1,8 +1,8 @@
-"""Check a built site: every link, picture and script leads to a file of it, every anchor exists.
+"""Check a built site: every link, picture and script leads to a file of the site, and every anchor exists.
 
-    python tools/check_site.py build/book
+    python -m tools.site.check build/book
 
-Links to other hosts are not followed; loading anything from one is a fault.
+Links to other hosts are not followed. A page that loads a file from another host is a fault.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LOADS = {"img": "src", "script": "src", "source": "src", "iframe": "src", "video
 
 
 class Page(HTMLParser):
-    """The addresses that a page names, and its anchors."""
+    """The addresses that a page names: `links` to follow, `loads` of files it needs. And its anchors."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Page(HTMLParser):
 
 
 def faults(site: Path) -> list[str]:
-    """One line for each address that leads nowhere, and for each file that another host would have to send."""
-    # _static holds themes' templates.
+    """One line for each address that leads nowhere, and for each file that a page loads from another host."""
+    # _static has templates of the theme, which are not pages.
     paths = [path for path in sorted(site.rglob("*.html")) if path.relative_to(site).parts[0] != "_static"]
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in paths}
     found = []
@@ -54,9 +54,9 @@ def faults(site: Path) -> list[str]:
             if target.is_dir():
                 target /= "index.html"
             if not target.is_file():
-                found.append(f"{here} links to {address}, which is not there")
+                found.append(f"{here} links to {address}, which does not exist")
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
-                found.append(f"{here} links to {address}, but that page has no such anchor")
+                found.append(f"{here} links to {address}, but that page does not have this anchor")
     return found
 
 

@@ -1,9 +1,9 @@
 """The one-page handout: U-Net, Dice and the shape table, as build/handout.pdf.
 
-    python tools/handout.py [--out build/handout.pdf]
+    python -m tools.site.handout [--out build/handout.pdf]
 
-Every shape and count is taken from the library's own net while it reads a photo, and the pictures are the rendered
-sample's, so the page cannot disagree with the code.
+Every shape and count is taken from the library's net while it reads a photo. So the page cannot disagree with the code.
+The pictures are from the rendered sample.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from carvana_lib.run.weights import load_pretrained
 from carvana_lib.data import TEST_FOLD, list_pairs
 from carvana_lib.images import read_mask, read_photo
 from carvana_lib.metrics import confusion, dice
 from carvana_lib.pictures.overlays import BLUE, ORANGE, error_map, overlay
 from carvana_lib.prediction import predict_array
+from carvana_lib.run.weights import load_pretrained
 from carvana_lib.unet import UNet, count_parameters
 
-ROOT = Path(__file__).resolve().parent.parent
+from .. import ROOT
+
 A4 = (8.27, 11.69)
 SIZE = (240, 160)  # width and height of the photo in the shape table
 blue, orange = np.array(BLUE) / 255, np.array(ORANGE) / 255
@@ -36,7 +37,7 @@ MOVES = (
     ("convolve twice", "two 3x3 convolutions, each with batch norm and ReLU: size stays, channels change"),
     ("down", "2x2 max pooling: half the height and width; what is it?"),
     ("up", "2x2 transposed convolution: twice the height and width; where is it?"),
-    ("skip", "the map of that size from the way down is set beside what came up"),
+    ("skip", "the map of the same size from the way down joins the map that came up"),
 )
 FORMULAS = (
     r"Dice $=\dfrac{2\,|X\cap Y|}{|X|+|Y|}=\dfrac{2\,TP}{2\,TP+FP+FN}$",
@@ -52,10 +53,13 @@ NOTES = (
 
 
 def shape_table(net: UNet, photo: torch.Tensor) -> list[tuple[str, tuple[int, ...], tuple[int, ...], int]]:
-    """Rows (block, shape in, shape out, parameters) of every block, in the order in which they run.
+    """A row (block, shape in, shape out, parameters) for every block, in the order in which they run.
 
     Args:
-        photo: (1, channels, H, W). Shapes are (channels, height, width).
+        photo: (1, channels, H, W).
+
+    Returns:
+        Rows whose shapes are (channels, height, width).
     """
     rows: list[tuple[str, tuple[int, ...], tuple[int, ...], int]] = []
     names = {net.stem: "stem", net.head: "head"}
@@ -87,7 +91,7 @@ def draw_handout() -> Figure:
 
 
 def _draw_net(axis: Axes, net: UNet, rows: list) -> None:
-    """The U of feature maps: blue on the way down, orange on the way up, dashed skips."""
+    """Draw the U of feature maps: blue on the way down, orange on the way up, skip connections dashed."""
     axis.set_axis_off()
     depth = net.depth
     maps = [out for _, _, out, _ in rows[:-1]]

@@ -1,6 +1,6 @@
-"""The picture on top of the README: rendered cars, their masks, and what a threshold does.
+"""The picture at the top of the README: rendered cars, their masks, and the effect of the threshold.
 
-python tools/teaser.py [--out docs/teaser.jpg]
+python -m tools.site.teaser [--out docs/teaser.jpg]
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from carvana_lib.run.weights import load_pretrained
 from carvana_lib.data import list_pairs
 from carvana_lib.images import read_mask, read_photo
 from carvana_lib.pictures.overlays import error_map, heat_map, overlay
 from carvana_lib.prediction import predict_array
+from carvana_lib.run.weights import load_pretrained
 
-ROOT = Path(__file__).resolve().parent.parent
-# Cars of folds 0 and 1: none of them is used for training. One view of each.
+from .. import ROOT
+
+# One view of each of three cars. They are in folds 0 and 1: no training uses them.
 CARS = (("00a5e6a64669", 3), ("2dfaca2829de", 15), ("e7e435738c1d", 6))
 THRESHOLDS = (0.02, 0.5, 0.98)
-SIZE, GAP, LETTERS = (300, 200), 6, 26  # pixels: one picture, between pictures, the line above
+SIZE, GAP, LETTERS = (300, 200), 6, 26  # pixels: a picture, the gap beside it, the line of titles
 
 
 def draw_teaser() -> Image.Image:
