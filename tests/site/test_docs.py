@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from carvana_lib import PRESETS
-from carvana_lib.cli.commands import COMMANDS
+from carvana_lib.cli import commands
 
 ROOT = Path(__file__).parents[2]
 TEACH = ROOT / "docs" / "teach"
@@ -120,7 +120,9 @@ def test_the_reference_has_every_module_the_core_first():
 
 def test_the_page_of_the_command_line_names_every_command_and_preset():
     page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^carvana ([\w-]+) ", page, flags=re.MULTILINE)) == set(COMMANDS)
+    names = {name[4:].replace("_", "-") for name in vars(commands) if name.startswith("run_")}
+    assert {"train", "check-data"} <= names
+    assert set(re.findall(r"^carvana ([\w-]+) ", page, flags=re.MULTILINE)) == names
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(PRESETS)
 
 
