@@ -9,7 +9,7 @@ endif
 SETUP := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons reliability slides handout book lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons mutants reliability slides handout book lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,26 +30,31 @@ app: $(SETUP) ## the threshold tuner as a page without code
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
 
 book: $(SETUP) ## build the series as a web site in build/book (npm is needed)
-	$(BIN)/python tools/book.py
+	$(BIN)/python -m tools.site.book
 
 notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
-	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python tools/notebooks.py notebooks/*.ipynb notebooks/app/*.ipynb
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m tools.notebooks notebooks/*.ipynb notebooks/app/*.ipynb
 
-slides: $(SETUP) ## slides of all notebooks, in build/slides (npm fetches reveal.js once)
-	$(BIN)/python tools/slides.py
+slides: $(SETUP) ## slides of all notebooks, in build/slides (npm is needed the first time)
+	$(BIN)/python -m tools.site.slides
 
 handout: $(SETUP) ## one page on U-Net, Dice and shapes, build/handout.pdf
-	$(BIN)/python tools/handout.py
+	$(BIN)/python -m tools.site.handout
 
 test: $(SETUP) ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
-		--nbval-cell-timeout 75 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
+		--nbval-cell-timeout 1000 --nbval-kernel-startup-timeout 600 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
 test-pythons: $(SETUP) ## run `make test` on fresh clones under Python 3.11, 3.12 and 3.13 (45 minutes)
 	$(BIN)/nox
+
+mutants: $(SETUP) ## change scores, losses, data, checkpoint and run folder in 900 small ways: does a test notice?
+	rm -rf mutants
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/python -m benchmarks.reliability.mutants
 
 check-data: $(SETUP) ## say what is wrong with the data folder DATA=...
 	$(BIN)/carvana check-data "$(DATA)"

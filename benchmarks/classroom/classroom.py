@@ -133,11 +133,15 @@ def _wait_for(server: subprocess.Popen) -> None:
 
 def write_tables(found: dict) -> None:
     """Write the tables between the markers of the teacher's pages."""
-    rows = found["notebooks"]
+    _between("guide.md", "times", times(found["notebooks"]))
+    _between("jupyterhub.md", "needs", needs(found["notebooks"], found["server_gb"] or 0.0))
+
+
+def times(rows: dict[str, dict[str, float]]) -> str:
+    """A table with a row for each notebook, without the exercises."""
     lines = ["| notebook | minutes to read | seconds to run | processor seconds | peak memory |"]
     lines += ["|:--|--:|--:|--:|--:|"]
-    lessons = [name for name in rows if "/" not in name]
-    for name in lessons:
+    for name in [name for name in rows if "/" not in name]:
         path = ROOT / "notebooks" / f"{name}.ipynb"
         row, first = rows[name], nbformat.read(path, as_version=4).cells[0].source
         minutes = re.search(r"\*\*Time\*\* (\d+) minutes", first).group(1)
@@ -145,24 +149,28 @@ def write_tables(found: dict) -> None:
         lines.append(
             f"| {link} | {minutes} | {row['seconds']:.0f} | {row['processor_seconds']:.0f} | {row['peak_gb']:.1f} GB |"
         )
-    _between("guide.md", "times", "\n".join(lines))
-    lesson = max(rows[name]["peak_gb"] for name in lessons)
-    in_one_process = max(rows[name]["peak_gb"] for name in lessons if not name.startswith("10"))
+    return "\n".join(lines)
+
+
+def needs(rows: dict[str, dict[str, float]], server: float) -> str:
+    """A table of the memory and processor time for one learner and for thirty; `server` in GB."""
+    lesson = max(row["peak_gb"] for name, row in rows.items() if "/" not in name)
+    in_one_process = max(row["peak_gb"] for name, row in rows.items() if not re.search("^10|/", name))
     exercise = max(row["peak_gb"] for name, row in rows.items() if "/" in name)
     seconds = sum(row["processor_seconds"] for row in rows.values())
-    need = lesson + exercise + (found["server_gb"] or 0)
+    need = lesson + exercise + server
     lines = ["| | a learner | thirty learners |", "|:--|--:|--:|"]
     for name, value, unit in (
         ("largest kernel of notebooks 01 to 09", in_one_process, "GB"),
         ("notebook 10, which trains in two more processes", lesson, "GB"),
         ("largest exercise's kernel, open beside it", exercise, "GB"),
-        ("JupyterLab's server", found["server_gb"] or 0, "GB"),
+        ("JupyterLab's server", server, "GB"),
         ("**memory at once: 01 to 09, an exercise, the server**", need - lesson + in_one_process, "GB"),
         ("**the same with notebook 10**", need, "GB"),
         ("processor time, all notebooks and exercises once", seconds / 60, "minutes"),
     ):
         lines.append(f"| {name} | {value:.1f} {unit} | {30 * value:.0f} {unit} |")
-    _between("jupyterhub.md", "needs", "\n".join(lines))
+    return "\n".join(lines)
 
 
 def _between(page: str, marker: str, text: str) -> None:

@@ -17,12 +17,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from carvana_lib.config import TrainConfig
 from carvana_lib.data import list_pairs
+from carvana_lib.evaluation import evaluate
 from carvana_lib.prepare.cache import cached_dataset
 
 from ..common import ROOT, SIZE, command_line, peak_gb, write
+from .speed import steppers
+from .usual import usual_loader, usual_step
 
 COUNTS = (500, 1000, 2000)
 WAYS = ("open", "score", "ours", "usual")
@@ -62,14 +67,6 @@ def child(way: str, data: str, cache: str) -> dict[str, float]:
         listed = time.perf_counter()
         cached_dataset(pairs, SIZE, Path(cache))
         return {"seconds_to_list": listed - began, "seconds_to_open": time.perf_counter() - listed}
-    import torch
-
-    from carvana_lib.config import TrainConfig
-    from carvana_lib.evaluation import evaluate
-
-    from .speed import steppers
-    from .usual import usual_loader, usual_step
-
     pairs = list_pairs(data)
     began = time.perf_counter()
     if way == "score":
