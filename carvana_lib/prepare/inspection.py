@@ -19,11 +19,11 @@ _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF"}
 
 @dataclass
 class Look:
-    """One look at a pair: its faults, and what other pairs are compared with (None where it is not known)."""
+    """One look at a pair: its faults, and what other pairs are compared with (nothing where it is not known)."""
 
+    pair: Pair
     faults: list[str] = field(default_factory=list)
-    photo_digest: bytes | None = None  # of the pixels: a copy with another comment in the file is still found
-    mask_digest: bytes | None = None  # of masks that mark something
+    digests: dict[str, bytes] = field(default_factory=dict)  # of the pixels of "photo" and "mask", not of the files
     size: tuple[int, int] | None = None  # (width, height) as the photo is displayed
     turned: bool = False  # by its EXIF note
     quality: str | None = None  # the quantisation, of JPEGs only
@@ -31,23 +31,23 @@ class Look:
 
 def look_at(pair: Pair) -> Look:
     """Read, decode and judge a photo and its mask."""
-    look = Look()
+    look = Look(pair)
     for check in (_check_photo, _check_mask):
         try:
-            check(pair, look)
+            check(look)
         except CarvanaError as error:
             look.faults.append(str(error))
     return look
 
 
-def _check_photo(pair: Pair, look: Look) -> None:
-    path = pair.photo
+def _check_photo(look: Look) -> None:
+    path = look.pair.photo
     with open_image(path, read_whole(path)) as image:
         look.faults += _wrong_format(path, image)
         look.turned = (turn := orientation(image)) != 1
         if look.turned:
             look.faults.append(
-                f"{path} is turned by its EXIF note (orientation {turn}), its mask may not be: save both upright"
+                f"{path} is turned by its EXIF note (orientation {turn}): if its mask is not, save both upright"
             )
         if image.mode != "RGB":
             look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
@@ -55,14 +55,13 @@ def _check_photo(pair: Pair, look: Look) -> None:
         look.quality = str(image.quantization) if hasattr(image, "quantization") else None
         # An eighth of the size is enough to find damage, and is decoded sooner.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-        look.photo_digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-        if _is_flat(image):
+        look.digests["photo"] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        if all(low == high for low, high in np.reshape(image.getextrema(), (-1, 2))):
             look.faults.append(f"{path} has a single colour everywhere: replace or remove it")
 
 
-def _check_mask(pair: Pair, look: Look) -> None:
-    path = pair.mask
-    content = read_whole(path)
+def _check_mask(look: Look) -> None:
+    path, content = look.pair.mask, read_whole(look.pair.mask)
     with open_image(path, content) as image:
         look.faults += _wrong_format(path, image)
         if getattr(image, "is_animated", False):
@@ -76,32 +75,26 @@ def _check_mask(pair: Pair, look: Look) -> None:
     elif border.mean() > 0.5:
         look.faults.append(f"{path} is inverted (its border is car): make car white and background black")
     else:
-        look.mask_digest = hashlib.blake2b(np.packbits(mask), digest_size=16).digest()
+        look.digests["mask"] = hashlib.blake2b(np.packbits(mask), digest_size=16).digest()
 
 
 def read_whole(path: Path) -> bytes:
     """A file's bytes. Raises CarvanaError if it cannot be read or is obviously something else."""
     content = read_file(path)
-    start = content[:1000].lower()
-    if not content:
-        raise CarvanaError(f"{path} is empty (0 bytes): copy or download it again")
-    if not content.strip(b"\0"):
-        raise CarvanaError(f"{path} holds only zeros, as after a crash or on a bad disk: copy it again")
-    if start.lstrip().startswith(b"<") and b"html" in start:
-        raise CarvanaError(f"{path} is a web page, not an image: log in, then download it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise CarvanaError(f"{path} only says where Git LFS keeps the image: run `git lfs pull`")
+    start = content[:1000].lower().lstrip()
+    cases = (
+        (not content, "is empty (0 bytes): copy or download it again"),
+        (not content.strip(b"\0"), "holds only zeros, as after a crash or on a bad disk: copy it again"),
+        (start[:1] == b"<" and b"html" in start, "is a web page: log in, then download it again"),
+        (start.startswith(b"version https://git-lfs"), "only says where Git LFS keeps the image: run `git lfs pull`"),
+    )
+    for applies, fault in cases:
+        if applies:
+            raise CarvanaError(f"{path} {fault}")
     return content
 
 
 def _wrong_format(path: Path, image: Image.Image) -> list[str]:
     actual, expected = image.format.replace("MPO", "JPEG"), _FORMATS[path.suffix.lower()]
-    return (
-        [] if actual == expected else [f"{path} is a {actual} file, whatever its name says: convert it to {expected}"]
-    )
-
-
-def _is_flat(image: Image.Image) -> bool:
-    extrema = image.getextrema()
-    bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return all(low == high for low, high in bands)
+    fault = f"{path} is a {actual} file, whatever its name says: convert it to {expected}"
+    return [fault] if actual != expected else []
