@@ -41,39 +41,38 @@ def look_at(pair: Pair) -> Look:
 
 
 def _check_photo(look: Look) -> None:
-    path = look.pair.photo
+    path, faults = look.pair.photo, look.faults
     with open_image(path, read_whole(path)) as image:
-        look.faults += _wrong_format(path, image)
+        faults += _wrong_format(path, image)
         look.turned = (turn := orientation(image)) != 1
         if look.turned:
-            look.faults.append(
-                f"{path} is turned by its EXIF note (orientation {turn}): if its mask is not, save both upright"
-            )
+            faults.append(f"{path} is turned by its EXIF note (orientation {turn}), masks never are: save both upright")
         if image.mode != "RGB":
-            look.faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
+            faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size = displayed_size(image)
         look.quality = str(image.quantization) if hasattr(image, "quantization") else None
         # An eighth of the size is enough to find damage, and is decoded sooner.
         image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         look.digests["photo"] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         if all(low == high for low, high in np.reshape(image.getextrema(), (-1, 2))):
-            look.faults.append(f"{path} has a single colour everywhere: replace or remove it")
+            faults.append(f"{path} has a single colour everywhere: replace or remove it")
 
 
 def _check_mask(look: Look) -> None:
-    path, content = look.pair.mask, read_whole(look.pair.mask)
+    path, faults = look.pair.mask, look.faults
+    content = read_whole(path)
     with open_image(path, content) as image:
-        look.faults += _wrong_format(path, image)
+        faults += _wrong_format(path, image)
         if getattr(image, "is_animated", False):
-            look.faults.append(f"{path} has several frames, and only the first is read: save it as one")
+            faults.append(f"{path} has several frames, and only the first is read: save it as one")
     mask = read_mask(path, photo_size=None if look.turned else look.size, content=content)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if not mask.any():
-        look.faults.append(f"{path} marks no car: replace it, or remove the pair")
+        faults.append(f"{path} marks no car: replace it, or remove the pair")
     elif mask.all():
-        look.faults.append(f"{path} marks the whole photo as car: replace it, or remove the pair")
+        faults.append(f"{path} marks the whole photo as car: replace it, or remove the pair")
     elif border.mean() > 0.5:
-        look.faults.append(f"{path} is inverted (its border is car): make car white and background black")
+        faults.append(f"{path} is inverted (its border is car): make car white and background black")
     else:
         look.digests["mask"] = hashlib.blake2b(np.packbits(mask), digest_size=16).digest()
 
