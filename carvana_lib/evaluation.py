@@ -159,21 +159,26 @@ def baselines(
         train: training photos whose mean masks are the guess; None leaves out those baselines.
         dataset: photos to score.
     """
-    views = [pair.view for pair in dataset.pairs]
-    guesses = {"all background": [torch.zeros(1, 1, 1, 1)] * len(views)}
+    guesses: dict[str, dict[int, torch.Tensor]] = {"all background": {}}
     if train is not None:
-        train_views = np.array([pair.view for pair in train.pairs])
-        masks = train.masks()
+        views, masks = np.array([pair.view for pair in train.pairs]), train.masks()
+        by_view = {view: _mean_mask(masks[views == view]) for view in np.unique(views).tolist()}
         overall = _mean_mask(masks)
-        by_view = {view: _mean_mask(masks[train_views == view]) for view in np.unique(train_views).tolist()}
-        guesses["mean training mask"] = [overall] * len(views)
-        guesses["mean training mask of the same view"] = [by_view.get(view, overall) for view in views]
-    rows = {}
-    for name, maps in guesses.items():
-        title = f"Baseline: {name}" if progress else None
-        counts = score(enumerate(maps), 0.5, dataset, False, len(dataset), title).counts
-        rows[name] = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item()}
-    return rows
+        guesses["mean training mask"] = dict.fromkeys(by_view, overall)
+        guesses["mean training mask of the same view"] = by_view
+    counts: dict[str, list[torch.Tensor]] = {name: [] for name in guesses}
+    enlarged: dict[tuple, torch.Tensor] = {}  # few guesses and sizes, many photos
+    nothing = torch.zeros(1, 1, 1, 1)
+    for index, pair in enumerate(tqdm(dataset.pairs, "Baselines", unit="photo", leave=False, disable=not progress)):
+        target = torch.from_numpy(dataset.native_mask(index))
+        for name, maps in guesses.items():
+            key = name, pair.view, target.shape
+            if key not in enlarged:
+                default = overall if maps else nothing
+                enlarged[key] = upsample(maps.get(pair.view, default), *target.shape)[0, 0] > 0.5
+            counts[name].append(confusion(enlarged[key][None], target[None])[0])
+    tables = {name: torch.stack(rows) for name, rows in counts.items()}
+    return {name: {"dice": dice(rows).item(), "accuracy": accuracy(rows).item()} for name, rows in tables.items()}
 
 
 def _mean_mask(masks: np.ndarray) -> torch.Tensor:

@@ -70,7 +70,7 @@ def _load(options: argparse.Namespace) -> tuple[UNet, TrainConfig]:
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    from ..data import TRAINING_FOLDS, find_data, list_pairs
+    from ..data import TRAINING_FOLDS, CarvanaDataset, find_data, list_pairs
     from ..evaluation import baselines, evaluate
     from ..prepare.cache import cached_dataset
     from .report import table, write_json, write_rows
@@ -82,8 +82,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
     root = find_data(options.data)
     dataset = cached_dataset(list_pairs(root, options.fold), config.size)
     training = [pair for pair in list_pairs(root) if pair.fold in TRAINING_FOLDS]
+    # The mean masks of 64 cars are those of 266, and their small masks are read in seconds.
+    cars = sorted({pair.car for pair in training})
+    chosen = set(cars[:: -(-len(cars) // 64) or 1])
+    training = CarvanaDataset([pair for pair in training if pair.car in chosen], (240, 160)) if cars else None
     result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
-    rows = baselines(cached_dataset(training, config.size) if training else None, dataset)
+    rows = baselines(training, dataset)
     summary = result.summary()
     print(table(summary, rows))
     if options.json:
