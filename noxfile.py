@@ -5,6 +5,7 @@ import tempfile
 import nox
 
 nox.options.default_venv_backend = "uv"  # fetches Python versions that are not installed
+nox.options.error_on_missing_interpreters = True
 
 
 @nox.session(python=["3.11", "3.12", "3.13"])
