@@ -1,4 +1,4 @@
-"""The plots of docs/results.md, one an experiment, from the JSON files that benchmarks/experiments.py wrote."""
+"""The plots of docs/results.md, one an experiment, from the JSON files of `benchmarks.experiments.experiments`."""
 
 from __future__ import annotations
 
