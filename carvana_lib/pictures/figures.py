@@ -30,8 +30,7 @@ def plot_extremes(
 ) -> Figure:
     """The `count` photos with the highest and with the lowest Dice: the mask above, the errors below.
 
-    Args:
-        evaluation: of all or some photos of `dataset`, with the same `threshold` and `tta`.
+    `evaluation` is of all or some photos of `dataset`, with the same `threshold` and `tta`.
     """
     index_of = {pair.name: index for index, pair in enumerate(dataset.pairs)}
     order = np.argsort(evaluation.dice)[::-1]
@@ -70,14 +69,9 @@ def plot_history(history: Sequence[dict[str, float]]) -> Figure:
 def picture_grid(
     pictures: Sequence[np.ndarray], titles: Sequence[str], columns: int = 4, title: str | None = None, width: float = 9
 ) -> Figure:
-    """Pictures side by side without axes.
+    """Pictures without axes, `columns` in a row, each with one of `titles`; the figure is `width` inches wide.
 
-    Args:
-        pictures: uint8 (H, W, 3) each; or greys (H, W): bool, uint8, or float in [0, 1].
-        titles: one for each picture.
-        columns: pictures in a row.
-        title: of the whole figure.
-        width: of the figure, in inches.
+    A picture is uint8 (H, W, 3), or grey (H, W): bool, uint8, or float in [0, 1]. `title` stands over the whole figure.
     """
     rows = -(-len(pictures) // columns)
     picture_height = width / columns * pictures[0].shape[0] / pictures[0].shape[1]
@@ -114,11 +108,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write `figure` in the format that the file's ending names, and close it.
-
-    Raises:
-        CarvanaError: the file cannot be written.
-    """
+    """Write `figure` in the format of the file's ending, and close it. Raises CarvanaError: it cannot be written."""
     kind = path.suffix[1:].lower() or "png"
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format=kind))
     plt.close(figure)

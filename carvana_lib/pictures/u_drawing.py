@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from itertools import pairwise
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 from ..unet import UNet
 from .overlays import BLUE, ORANGE
@@ -33,11 +31,10 @@ def record_levels(model: UNet) -> Iterator[dict[str, tuple[torch.Tensor, torch.T
     blocks |= {f"up {model.depth - 1 - step}": block.conv for step, block in enumerate(model.up)}
     blocks["head"] = model.head
     levels = {}
-
-    def record(name, block, inputs, output):
-        levels[name] = inputs[0], output
-
-    hooks = [block.register_forward_hook(partial(record, name)) for name, block in blocks.items()]
+    hooks = [
+        block.register_forward_hook(lambda _, read, written, name=name: levels.update({name: (read[0], written)}))
+        for name, block in blocks.items()
+    ]
     try:
         yield levels
     finally:
@@ -50,83 +47,62 @@ def draw_unet(model: UNet, size: tuple[int, int], title: str = "The U-Net, drawn
 
     A box is as wide as it has channels and as high as its map. Beside it stand the channels, and height x width.
     Where a box is half blue, the blue half came over the skip connection. PyTorch's `meta` device computes shapes but
-    no numbers, so any net and size takes only a moment, and `model` stays as it is.
-
-    Args:
-        size: (width, height) of the photo that the net reads.
-
-    Raises:
-        ValueError: a net with `padding="valid"` cannot use this size.
+    no numbers, so any net and size takes only a moment, and `model` stays as it is. `size` is (width, height) of the
+    photo; a size that a net with `padding="valid"` cannot use raises a ValueError.
     """
-    net, (width, height) = copy.deepcopy(model).to("meta").eval(), size
-    channels = net.stem[0].in_channels // net.patch**2
+    net, depth, (width, height) = copy.deepcopy(model).to("meta").eval(), model.depth, size
     with record_levels(net) as levels, torch.inference_mode():
-        net(torch.empty(1, channels, height, width, device="meta"))
-    boxes = _place([(read.shape[1:], written.shape[1:]) for read, written in levels.values()])
+        net(torch.empty(1, net.stem[0].in_channels // net.patch**2, height, width, device="meta"))
     figure, axis = plt.subplots(figsize=(9, 5.8), layout="constrained")
-    down, up, head = boxes[: net.depth + 1], boxes[net.depth + 1 : -1], boxes[-1][1]
-    for read, written in down:
-        _draw_box(axis, read, [_BLUE], above=False)
-        _draw_box(axis, written, [_BLUE], above=True)
-    for read, written in up:
-        _draw_box(axis, read, [_BLUE, _ORANGE], above=True)
-        _draw_box(axis, written, [_ORANGE], above=False)
-    _draw_box(axis, head, [_ORANGE], above=True)
-    _draw_arrows(axis, "convolve twice (last: 1x1)", "0.3", [(read.at(1, 0), out.at(0, 0)) for read, out in boxes])
-    pools = [(fine.at(0.5, -1), coarse.at(0.5, 1)) for (_, fine), (coarse, _) in pairwise(down)]
-    _draw_arrows(axis, "down: max pool", _BLUE, pools)
-    raised = [(coarse.at(0.75, 1), fine.at(0.75, -1)) for (_, coarse), (fine, _) in pairwise([down[-1], *up])]
-    _draw_arrows(axis, "up: twice the size", _ORANGE, raised)
-    skips = [(left.at(1, 0), right.at(0, 0)) for (_, left), (right, _) in zip(down, reversed(up), strict=False)]
-    _draw_arrows(axis, "skip: copy", "0.55", skips, "--")
+    across, below = 2 * net.stem[0].out_channels, round(0.16 * height / net.patch)  # gaps in channels and in pixels
+    reads, writes, middles, left, top = [], [], [], 0, 0
+    for step, (read, written) in enumerate(levels.values()):
+        is_down, is_head = step <= depth, step > 2 * depth
+        if is_down:
+            middles.append(top - read.shape[2] / 2)
+            top -= read.shape[2] + below
+        middle = middles[max(0, min(step, 2 * depth - step))]
+        colours = [_BLUE] if is_down else [_BLUE, _ORANGE]
+        # The head reads the box that the last level wrote.
+        reads.append(writes[-1] if is_head else _draw_box(axis, read, left, middle, colours, above=not is_down))
+        left = reads[-1].x1 + across
+        writes.append(_draw_box(axis, written, left, middle, colours[-1:], above=is_down or is_head))
+    _draw_moves(axis, reads, writes, depth)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     axis.set_axis_off()
     axis.set_title(title)
     return figure
 
 
-class _Box(NamedTuple):
-    left: float  # in channels of the first level
-    middle: float  # in heights of the first level, upwards
-    shape: Sequence[int]  # channels, height, width
-    width: float
-    height: float
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the box: x from 0 (left) to 1 (right), y from -1 (bottom) to 1 (top)."""
-        return self.left + x * self.width, self.middle + y * self.height / 2
+def _point(box: Bbox, x: float, y: float) -> tuple[float, float]:
+    """A point of the box: x from 0 (left) to 1 (right), y from 0 (bottom) to 1 (top)."""
+    return box.x0 + x * box.width, box.y0 + y * box.height
 
 
-def _place(shapes: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[tuple[_Box, _Box]]:
-    """The boxes of what each level reads and writes. The head reads the box that the last level wrote."""
-    depth = len(shapes) // 2 - 1
-    base, tall = shapes[0][1][0], shapes[0][0][1]
-    middles, top = [], 0.0
-    for read, _ in shapes[: depth + 1]:
-        middles.append(top - read[1] / tall / 2)
-        top -= read[1] / tall + 0.16
-    boxes, left = [], 0.0
-    for step, (read, written) in enumerate(shapes):
-        middle = middles[max(0, min(step, 2 * depth - step))]
-        before = _Box(left, middle, read, read[0] / base, read[1] / tall)
-        left += before.width + 2
-        boxes.append((before, _Box(left, middle, written, written[0] / base, written[1] / tall)))
-    return boxes
-
-
-def _draw_box(axis: Axes, box: _Box, colours: Sequence[Sequence[float]], above: bool) -> None:
-    """The box, in stripes of equal width, with its shape above or below."""
+def _draw_box(axis: Axes, shown: torch.Tensor, left: float, middle: float, colours: Sequence, above: bool) -> Bbox:
+    """A box for a map (N, C, H, W), in stripes of equal width, with its shape above or below."""
+    channels, height, width = shown.shape[1:]
+    box, stripe = Bbox.from_bounds(left, middle - height / 2, channels, height), channels / len(colours)
     for number, colour in enumerate(colours):
-        corner, width = box.at(number / len(colours), -1), box.width / len(colours)
-        axis.add_patch(Rectangle(corner, width, box.height, color=colour, linewidth=0.6))
-    text = "$\\bf{{{}}}$\n{} x {}".format(*box.shape)
-    place = {"xytext": (0, 2 if above else -2), "textcoords": "offset points", "va": "bottom" if above else "top"}
-    axis.annotate(text, box.at(0.5, 1 if above else -1), ha="center", fontsize=7.5, **place)
+        axis.add_patch(Rectangle((left + number * stripe, box.y0), stripe, height, color=colour, linewidth=0.6))
+    end, gap, side = (1, 2, "bottom") if above else (0, -2, "top")
+    place = {"xytext": (0, gap), "textcoords": "offset points", "va": side, "ha": "center", "fontsize": 7.5}
+    axis.annotate(f"$\\bf{{{channels}}}$\n{height} x {width}", _point(box, 0.5, end), **place)
+    return box
 
 
-def _draw_arrows(axis: Axes, name: str, colour: Sequence[float] | str, arrows: Sequence, line: str = "-") -> None:
-    """Arrows from point to point, and their entry in the legend."""
-    look = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.5, "color": colour, "linestyle": line}
-    for tail, tip in arrows:
-        axis.annotate("", tip, tail, arrowprops=look)
-    axis.plot([], [], color=colour, linestyle=line, label=name)
+def _draw_moves(axis: Axes, reads: list[Bbox], writes: list[Bbox], depth: int) -> None:
+    """An arrow for each move from box to box, and one line of the legend for each kind of move."""
+    steps, skips = list(zip(writes, reads[1:-1], strict=False)), zip(writes, reads[-2:depth:-1], strict=False)
+    # Colour and line; the pairs of boxes; where an arrow leaves the first box, and where it meets the second.
+    moves = {
+        "convolve twice (last: 1x1)": ("0.3", "-", zip(reads, writes, strict=True), (1, 0.5), (0, 0.5)),
+        "down: max pool": (_BLUE, "-", steps[:depth], (0.5, 0), (0.5, 1)),
+        "up: twice the size": (_ORANGE, "-", steps[depth:], (0.75, 1), (0.75, 0)),
+        "skip: copy": ("0.55", "--", skips, (1, 0.5), (0, 0.5)),
+    }
+    for name, (colour, line, pairs, leave, meet) in moves.items():
+        look = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.5, "color": colour, "linestyle": line}
+        for first, second in pairs:
+            axis.annotate("", _point(second, *meet), _point(first, *leave), arrowprops=look)
+        axis.plot([], [], color=colour, linestyle=line, label=name)
