@@ -22,9 +22,7 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: b
     Raises:
         CarvanaError: not an image, damaged, too big to be a photo, or of 32-bit greys.
     """
-    with open_image(path, content) as image:
-        image = _decode(image, path, size)
-    return np.asarray(image if size is None else resize(image, size))
+    return _read(path, size, content)[0]
 
 
 def read_mask(
@@ -60,30 +58,24 @@ def read_pair(photo: str | Path, mask: str | Path, size: tuple[int, int]) -> tup
 
     Raises CarvanaError if one of the files cannot be read, or if the two differ in size.
     """
-    with open_image(photo) as image:
-        photo_size = displayed_size(image)
-        image = _decode(image, photo, size)
-    return np.asarray(resize(image, size)), read_mask(mask, size, photo_size)
+    image, photo_size = _read(photo, size, None)
+    return image, read_mask(mask, size, photo_size)
 
 
-def _decode(image: Image.Image, path: str | Path, size: tuple[int, int] | None) -> Image.Image:
-    """An opened photo, upright and in RGB; decoded at less than its own size where that still leaves `size`."""
-    if size is not None:
-        _draft(image, size)
-    if orientation(image) != 1:
-        image = ImageOps.exif_transpose(image)
-    return to_rgb(image, path)
-
-
-def _draft(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let a JPEG decode at 1/8, 1/4 or 1/2 of its size, if that is still at least `size` (as displayed)."""
-    width, height = size[::-1] if orientation(image) >= 5 else size
-    for scale in (8, 4, 2):
-        # A side that does not divide would be rounded up, and the photo would lie beside its mask.
-        exact = image.width % scale == 0 == image.height % scale
-        if exact and image.width // scale >= width and image.height // scale >= height:
-            image.draft("RGB", (image.width // scale, image.height // scale))
-            return
+def _read(path: str | Path, size: tuple[int, int] | None, content: bytes | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """A photo as `read_photo` gives it, and its own (width, height), both upright."""
+    with open_image(path, content) as image:
+        width, height = own_size = displayed_size(image)
+        for scale in (8, 4, 2) if size else ():
+            # A JPEG is decoded at a part of its size, if that is still at least `size`. A side that does not divide
+            # would be rounded up, and the photo would lie beside its mask.
+            if width % scale == 0 == height % scale and width >= scale * size[0] and height >= scale * size[1]:
+                image.draft("RGB", (image.width // scale, image.height // scale))
+                break
+        if orientation(image) != 1:
+            image = ImageOps.exif_transpose(image)
+        image = to_rgb(image, path)
+    return np.asarray(resize(image, size) if size else image), own_size
 
 
 def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:

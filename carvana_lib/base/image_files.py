@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .errors import CarvanaError
+from .errors import CarvanaError, reason
 
 MOST_PIXELS = 50_000_000
 MOST_BYTES = 200_000_000
 _MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each scan passes over the whole picture
-_EXIF_ORIENTATION = 0x0112
 # Pillow knows forty formats. Some of them start other programs, and some were never examined closely.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
 
@@ -27,15 +26,12 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
 def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image.Image]:
     """An opened picture. Pillow decodes a JPEG later, when its pixels are needed.
 
-    Any failure in the `with` block becomes a CarvanaError that names the file. Only a MemoryError stays what it is:
-    it is not the file's fault.
-
     Args:
-        path: photo or mask.
         content: the file's bytes, if they were read already; `path` then only names the picture in messages.
 
     Raises:
-        CarvanaError: no such file, not an image, damaged, or more than MOST_PIXELS or MOST_BYTES.
+        CarvanaError: no such file, not an image, damaged, or more than MOST_PIXELS or MOST_BYTES. Any other error in
+            the `with` block becomes one too, except a MemoryError, which is not the file's fault.
     """
     try:
         with _open(path, read_file(path) if content is None else content) as image:
@@ -48,8 +44,7 @@ def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image
         raise CarvanaError(f"{path} has too many pixels to be a photo: replace or remove it") from None
     except Exception as error:
         # Damaged files make Pillow fail in many ways, not only with OSError.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CarvanaError(f"{path} is damaged ({reason}): replace or remove it") from None
+        raise CarvanaError(f"{path} is damaged ({reason(error)}): replace or remove it") from None
 
 
 def read_file(path: str | Path) -> bytes:
@@ -61,31 +56,27 @@ def read_file(path: str | Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise CarvanaError(f"{path} is a pipe or a device: put the file itself there")
         if status.st_size > MOST_BYTES:
-            size, most = f"{status.st_size / 1e6:.0f} MB", MOST_BYTES // 1_000_000
-            raise CarvanaError(f"{path} has {size}, more than {most}: replace or remove it")
+            size = f"{status.st_size / 1e6:.0f} MB, more than {MOST_BYTES // 1_000_000}"
+            raise CarvanaError(f"{path} has {size}: replace or remove it")
         return Path(path).read_bytes()
+    except FileNotFoundError:
+        gone = f"{path} is a link to a file that is gone: replace it by the file"
+        raise CarvanaError(gone if os.path.islink(path) else f"no file {path}: check the path") from None
+    except PermissionError:
+        raise CarvanaError(f"{path} may not be read: change its permissions (chmod u+r {path})") from None
     except OSError as error:
-        raise CarvanaError(_why_unreadable(Path(path), error)) from None
-
-
-def _why_unreadable(path: Path, error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return f"{path} is a link that leads back to itself: replace it by the file"
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"{path} is a link to a file that is gone: replace it by the file"
-    if isinstance(error, FileNotFoundError):
-        return f"no file {path}: check the path"
-    if isinstance(error, PermissionError):
-        return f"{path} may not be read: change its permissions (chmod u+r {path})"
-    return f"{path} cannot be read ({error.strerror or error}): copy it again, and check the disk"
+        if error.errno == errno.ELOOP:
+            raise CarvanaError(f"{path} is a link that leads back to itself: replace it by the file") from None
+        why = error.strerror or error
+        raise CarvanaError(f"{path} cannot be read ({why}): copy it again, and check the disk") from None
 
 
 def _open(path: str | Path, content: bytes) -> Image.Image:
     """`Image.open` with limits."""
     image = Image.open(io.BytesIO(content), formats=_FORMATS)
     if image.width * image.height > MOST_PIXELS:
-        size, most = f"{image.width * image.height / 1e6:.0f} megapixels", MOST_PIXELS // 1_000_000
-        raise CarvanaError(f"{path} has {size}, more than {most}: make it smaller first")
+        size = f"{image.width * image.height / 1e6:.0f} megapixels, more than {MOST_PIXELS // 1_000_000}"
+        raise CarvanaError(f"{path} has {size}: make it smaller first")
     if image.format == "PNG":
         # Pillow decodes a PNG in spite of wrong checksums. `verify` checks them and leaves the image unusable.
         image.verify()
@@ -102,7 +93,7 @@ def _open(path: str | Path, content: bytes) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """How the EXIF note of an opened image says to turn it: 2 to 8, or 1 (upright) if it says nothing sensible."""
     try:
-        turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
         # Damaged notes make Pillow fail in many ways. Viewers show such photos as they are stored.
         return 1
@@ -127,24 +118,30 @@ def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
 def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
     """Where a mask is not black: bool (height, width).
 
-    Raises:
-        CarvanaError: more than 8 bits a value, an alpha channel that hides parts, or a second colour besides black.
+    Raises CarvanaError for more than 8 bits a value, an alpha channel that hides parts, or a second colour.
     """
     if image.mode[0] in "IF" or image.info.get("bits") == 16:
         # Soft edges of 16 bits would be cut off at 255, and all of them taken for car.
         raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
     if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
         raise CarvanaError(f"{path} is transparent in places: save it in black and white, without transparency")
-    is_car, colours = _by_palette(image) if image.mode in ("1", "L", "P") else _by_pixel(image.convert("RGB"))
-    if colours is None or len(colours - {(0, 0, 0)}) > 1:
-        kind = "not two-valued" if colours and len(colours) < 4 else "anti-aliased, not two-valued"
+    is_car, colours = _by_colour(image)
+    if not colours or len(colours - {(0, 0, 0)}) > 1:
+        names = [str(rgb[0]) if len(set(rgb)) == 1 else f"#{bytes(rgb).hex()}" for rgb in sorted(colours)]
+        values = ", ".join(names[:4] + ["..."] * (len(names) > 4))
+        listed = f"its values are {values}" if names else "it has hundreds of colours"
+        kind = "not two-valued" if 0 < len(names) < 4 else "anti-aliased, not two-valued"
         rule = "a mask holds 0 for background and one other value for car"
-        raise CarvanaError(f"{path} is {kind} ({_listed(colours)}): {rule}; threshold it")
+        raise CarvanaError(f"{path} is {kind} ({listed}): {rule}; threshold it")
     return is_car
 
 
-def _by_palette(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]]]:
-    """Where a grey or palette image is not black, and the colours it uses. Each value is looked up only once."""
+def _by_colour(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]]]:
+    """Where an image is not black, and the RGB colours it uses; no colours if it has more than 256."""
+    if image.mode not in ("1", "L", "P"):
+        image = image.convert("RGB")
+        return np.asarray(image).any(axis=2), {rgb for _, rgb in image.getcolors(256) or []}
+    # Each value is looked up in the palette only once.
     if image.mode == "P":
         palette = np.reshape(image.getpalette("RGB"), (-1, 3))
     else:
@@ -153,18 +150,3 @@ def _by_palette(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]]]:
     if used[-1] >= len(palette):
         raise ValueError("its palette leaves out colours that its pixels use")
     return palette.any(axis=1)[np.asarray(image)], set(map(tuple, palette[used].tolist()))
-
-
-def _by_pixel(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]] | None]:
-    """Where an RGB image is not black, and the colours it uses: None for more than 256."""
-    colours = image.getcolors(256)
-    return np.asarray(image).any(axis=2), colours and {colour for _, colour in colours}
-
-
-def _listed(colours: set[tuple[int, ...]] | None) -> str:
-    if colours is None:
-        return "it has hundreds of colours"
-    names = [
-        str(red) if red == green == blue else f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in sorted(colours)
-    ]
-    return "its values are " + ", ".join(names[:4] + ["..."] * (len(names) > 4))
