@@ -18,10 +18,8 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def _check(targets: torch.Tensor) -> None:
     # Only on a CPU: on a GPU, reading the maximum would make each step wait until the GPU has caught up. There
     # `run.alarms` finds the fault, because the loss falls below 0.
-    if targets.device.type == "cpu" and targets.numel() and targets.max() > 1:
-        raise CarvanaError(
-            f"masks must lie in 0 to 1, but these reach {targets.max().item():.8g}: divide masks of 0 to 255 by 255"
-        )
+    if targets.device.type == "cpu" and targets.numel() and (largest := targets.max().item()) > 1:
+        raise CarvanaError(f"masks must lie in 0 to 1, but these reach {largest:.8g}: divide masks of 0 to 255 by 255")
 
 
 def bce_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -55,8 +53,8 @@ def boundary_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     On large photos the weights are computed for blocks of up to 4x4 pixels: exact ones would take longer than the net.
     """
     _check(targets)
-    largest_block = 4  # A block wider than sigma would blur the weight at the outline.
-    weights = boundary_weights(targets, block=min(largest_block, max(1, round(targets.shape[-2] / 320))))
+    # A block wider than sigma would blur the weight at the outline.
+    weights = boundary_weights(targets, block=min(4, max(1, round(targets.shape[-2] / 320))))
     return F.binary_cross_entropy_with_logits(logits, targets, weights) / weights.mean()
 
 
@@ -65,10 +63,8 @@ def boundary_weights(targets: torch.Tensor, w0: float = 10.0, sigma: float = 5.0
 
     w = w_c + w0 * exp(-d^2 / (2 sigma^2)). Here w_c gives both classes the same total weight, and d is the distance in
     pixels to the nearest pixel of the other class. The paper's second distance, to the second nearest cell under the
-    microscope, has no meaning with one car in a photo.
-
-    Args:
-        block: above 1, the map is computed on means over `block` x `block` pixels and interpolated.
+    microscope, has no meaning with one car in a photo. With `block` above 1, the map is computed on means over
+    `block` x `block` pixels and interpolated.
     """
     if block > 1:
         coarse = boundary_weights(F.avg_pool2d(targets, block, ceil_mode=True), w0, sigma / block)
@@ -97,9 +93,4 @@ def squared_distance(inside: torch.Tensor, reach: int) -> torch.Tensor:
     return squared
 
 
-LOSSES: dict[str, Loss] = {
-    "bce": bce_loss,
-    "dice": dice_loss,
-    "bce+dice": bce_dice_loss,
-    "boundary": boundary_loss,
-}
+LOSSES: dict[str, Loss] = {"bce": bce_loss, "dice": dice_loss, "bce+dice": bce_dice_loss, "boundary": boundary_loss}

@@ -6,7 +6,7 @@ how the photos were grouped into batches or spread over processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,12 +18,7 @@ TP, FP, FN, TN = range(4)  # the columns of a table of counts
 def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Count the pixels of each photo: int64 (N, 4), true and false positives, false and true negatives.
 
-    Args:
-        predictions: bool (N, H, W) or (N, 1, H, W); True for car.
-        targets: bool, the same shape.
-
-    Raises:
-        ValueError: another dtype, or shapes that differ.
+    Both masks are bool (N, H, W) or (N, 1, H, W), True for car. Another dtype, or two shapes, raise a ValueError.
     """
     if predictions.dtype != torch.bool or targets.dtype != torch.bool:
         raise ValueError(f"confusion needs bool masks, not {predictions.dtype} and {targets.dtype}: threshold first")
@@ -47,36 +42,31 @@ def dice(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -
             of all photos together; "batch" counts those of `batch_size` photos together, in the order given, and
             gives the mean over the batches, a smaller last one included. Many tutorials print "batch".
     """
-    tp, fp, fn, _ = _pool(counts, aggregate, batch_size)
-    return _average(2 * tp / (2 * tp + fp + fn), aggregate)
+    return _score(lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn), counts, aggregate, batch_size)
 
 
 def iou(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
     """Intersection over union, 1 where both masks are empty; arguments as for `dice`."""
-    tp, fp, fn, _ = _pool(counts, aggregate, batch_size)
-    return _average(tp / (tp + fp + fn), aggregate)
+    return _score(lambda tp, fp, fn, tn: tp / (tp + fp + fn), counts, aggregate, batch_size)
 
 
 def accuracy(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
     """Share of the pixels that are right; arguments as for `dice`."""
-    tp, fp, fn, tn = _pool(counts, aggregate, batch_size)
-    return _average((tp + tn) / (tp + fp + fn + tn), aggregate)
+    return _score(lambda tp, fp, fn, tn: (tp + tn) / (tp + fp + fn + tn), counts, aggregate, batch_size)
 
 
 def precision(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
     """Share of the predicted car pixels that are car, 1 where none is predicted; arguments as for `dice`."""
-    tp, fp, _, _ = _pool(counts, aggregate, batch_size)
-    return _average(tp / (tp + fp), aggregate)
+    return _score(lambda tp, fp, fn, tn: tp / (tp + fp), counts, aggregate, batch_size)
 
 
 def recall(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
     """Share of the car's pixels that are found, 1 where there is no car; arguments as for `dice`."""
-    tp, _, fn, _ = _pool(counts, aggregate, batch_size)
-    return _average(tp / (tp + fn), aggregate)
+    return _score(lambda tp, fp, fn, tn: tp / (tp + fn), counts, aggregate, batch_size)
 
 
-def _pool(counts: torch.Tensor, aggregate: str, batch_size: int) -> tuple[torch.Tensor, ...]:
-    """tp, fp, fn, tn, float64 (M,) each: of each photo, of each batch, or of all photos together."""
+def _score(formula: Callable[..., torch.Tensor], counts: torch.Tensor, aggregate: str, batch_size: int) -> torch.Tensor:
+    """`formula` of tp, fp, fn and tn, float64 (M,) each: of each photo, of each batch, or of all photos together."""
     if aggregate not in ("none", "image", "global", "batch"):
         raise ValueError(f"aggregate={aggregate!r} is not one of none, image, global, batch")
     if len(counts) == 0:
@@ -85,12 +75,8 @@ def _pool(counts: torch.Tensor, aggregate: str, batch_size: int) -> tuple[torch.
         counts = counts.sum(0, keepdim=True)
     elif aggregate == "batch":
         counts = torch.stack([batch.sum(0) for batch in counts.split(batch_size)])
-    return counts.double().unbind(1)
-
-
-def _average(scores: torch.Tensor, aggregate: str) -> torch.Tensor:
     # 0 / 0 counts as 1: there was nothing to get wrong.
-    scores = scores.nan_to_num(nan=1.0)
+    scores = formula(*counts.double().unbind(1)).nan_to_num(nan=1.0)
     return scores if aggregate == "none" else scores.mean()
 
 

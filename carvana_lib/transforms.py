@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 # The random numbers of a batch, (N,) each in [0, 1). For all but `flip` and `warp`, 0.5 is no change.
 Draws = namedtuple("Draws", "flip turn size right down brightness contrast saturation warp")
@@ -19,7 +20,7 @@ DRAWS = len(Draws._fields)
 _GREY = (0.299, 0.587, 0.114)
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
+def normalise(images: Tensor) -> Tensor:
     """uint8 in 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape."""
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     return scaled * 2 - 1
@@ -27,34 +28,21 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random flip, small affine warp and colour change for images and masks together.
+    """Random flip, small affine warp and colour change for images and masks together."""
 
-    Attributes:
-        flip: probability of a left-right flip.
-        rotate: largest turn in degrees, either way.
-        scale: largest change of size, 0.1 for 10 % smaller to 10 % larger.
-        shift: largest move as a share of the side.
-        colour: largest change of brightness, contrast and saturation, 0.2 for factors 0.8 to 1.2.
-        warped: share of the photos that are turned, scaled and moved; the others stay as sharp as they were.
-    """
+    flip: float = 0.5  # probability of a left-right flip
+    rotate: float = 0.0  # largest turn in degrees, either way
+    scale: float = 0.0  # largest change of size, 0.1 for 10 % smaller to 10 % larger
+    shift: float = 0.0  # largest move as a share of the side
+    colour: float = 0.0  # largest change of brightness, contrast and saturation, 0.2 for factors 0.8 to 1.2
+    warped: float = 1.0  # share of the photos that are turned, scaled and moved; the others stay as sharp as they were
 
-    flip: float = 0.5
-    rotate: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    colour: float = 0.0
-    warped: float = 1.0
-
-    def __call__(
-        self, images: torch.Tensor, masks: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, images: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Change images (N, 3, H, W) and masks (N, 1, H, W), float in [0, 1]; the shapes stay."""
         draws = torch.rand((len(images), DRAWS), generator=generator).to(images.device)
         return self.apply(images, masks, draws)
 
-    def apply(
-        self, images: torch.Tensor, masks: torch.Tensor, draws: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def apply(self, images: Tensor, masks: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         """As a call, with the random numbers given: float (N, DRAWS) in [0, 1), a column for each field of `Draws`."""
         draw = Draws(*draws.unbind(1))
         # Photo and mask are warped as one four-channel picture: they cannot drift apart.
@@ -71,7 +59,7 @@ class Augment:
             images = change_colour(images, *(1 + self.colour * (2 * part - 1) for part in parts))
         return images, masks
 
-    def _matrices(self, draw: Draws, aspect: float) -> torch.Tensor:
+    def _matrices(self, draw: Draws, aspect: float) -> Tensor:
         """(N, 2, 3) matrices from output to input coordinates, both in [-1, 1]: where each pixel comes from."""
         warped = draw.warp < self.warped
         moves = (draw.turn, draw.size, draw.right, draw.down)
@@ -85,15 +73,13 @@ class Augment:
         return torch.stack(rows, dim=1).reshape(-1, 2, 3)
 
 
-def warp(pictures: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+def warp(pictures: Tensor, matrices: Tensor) -> Tensor:
     """Resample pictures (N, C, H, W) through (N, 2, 3) matrices; outside a picture its edge is repeated."""
     grid = F.affine_grid(matrices, list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
-def change_colour(
-    images: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor, saturation: torch.Tensor
-) -> torch.Tensor:
+def change_colour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
     """Change images (N, 3, H, W) in [0, 1] by a factor of each kind for each photo, (N,); 1 changes nothing."""
     brightness, contrast, saturation = (factor[:, None, None, None] for factor in (brightness, contrast, saturation))
     weights = torch.tensor(_GREY, device=images.device, dtype=images.dtype).view(1, 3, 1, 1)

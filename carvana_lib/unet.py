@@ -47,7 +47,9 @@ class Up(nn.Module):
 
     def forward(self, deep: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         deep = self.up(deep)
-        return self.conv(torch.cat([_center_crop(skip, deep.shape[-2], deep.shape[-1]), deep], dim=1))
+        height, width = deep.shape[-2:]
+        top, left = (skip.shape[-2] - height) // 2, (skip.shape[-1] - width) // 2
+        return self.conv(torch.cat([skip[..., top : top + height, left : left + width], deep], dim=1))
 
 
 class UNet(nn.Module):
@@ -86,8 +88,8 @@ class UNet(nn.Module):
         for name, value in {"norm": norm, "up": up, "padding": padding}.items():
             if value not in _CHOICES[name]:
                 raise ValueError(f"UNet: {name}={value!r} is not one of {_CHOICES[name]}")
-        channels = {"in_channels": in_channels, "out_channels": out_channels, "base_channels": base_channels}
-        for name, count in {**channels, "depth": depth, "patch": patch}.items():
+        counts = {"in_channels": in_channels, "out_channels": out_channels, "base_channels": base_channels}
+        for name, count in {**counts, "depth": depth, "patch": patch}.items():
             if count < 1:
                 raise ValueError(f"UNet: {name}={count} must be at least 1")
         if padding == "valid" and patch > 1:
@@ -105,13 +107,13 @@ class UNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, in_channels, H, W) -> logits (N, out_channels, H, W), smaller with `padding="valid"`."""
-        height, width = images.shape[-2:]
+        (height, width), multiple = images.shape[-2:], self.patch * 2**self.depth
         if self.padding == "valid":
             valid_output_side(height, self.depth), valid_output_side(width, self.depth)
-            x = images
-        else:
-            x = F.pixel_unshuffle(_pad_to_multiple(images, self.patch * 2**self.depth), self.patch)
-        skips = [self._run(self.stem, x)]
+        elif height % multiple or width % multiple:
+            # The last row and column are repeated until both sides divide.
+            images = F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        skips = [self._run(self.stem, F.pixel_unshuffle(images, self.patch))]
         for down in self.down:
             skips.append(self._run(down, F.max_pool2d(skips[-1], 2)))
         x = skips.pop()
@@ -129,8 +131,7 @@ class UNet(nn.Module):
 def valid_output_side(side: int, depth: int = 4) -> int:
     """Output side of `UNet(padding="valid")` for an input side in pixels: 388 for the paper's 572.
 
-    Raises:
-        ValueError: the input is too small, or some level has an odd side.
+    An input that is too small, or that gives some level an odd side, raises a ValueError.
     """
     inner = side
     for _ in range(depth):
@@ -160,17 +161,6 @@ def with_patches(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.
     for name in ("head.weight", "head.bias"):
         state[name] = state[name].repeat_interleave(pixels, dim=0)
     return state
-
-
-def _center_crop(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-    return x[..., top : top + height, left : left + width]
-
-
-def _pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Repeat the last row and column until both sides divide by `multiple`."""
-    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 
 def _init_weights(module: nn.Module) -> None:
