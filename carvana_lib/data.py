@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     """Folder that holds the photos; prints one line that says which, and how much is in it.
 
     The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`, `data/sample`.
-    If one of the first two is named, no other is tried. Raises CarvanaError if that one is unusable, or if none exists.
+    If one of the first two is named, no other is tried. Raises CarvanaError if it is unusable, or if none exists.
     """
     if root is not None:
         found, why = Path(root), "as asked"
@@ -89,28 +89,18 @@ def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pai
     return chosen
 
 
+@dataclass(eq=False, repr=False)
 class CarvanaDataset(Dataset):
     """Photos and soft masks at one size, from a GPU's memory (after `keep_on`), else `arrays`, else their files.
 
     `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1]. `dataset.batch(indices)` is the
     same for many photos, but its masks are uint8 in 0..255: bytes stay small until they are on the device.
-
-    Args:
-        pairs: what `list_pairs` gave.
-        size: (width, height) in pixels.
-        arrays: decoded images (N, H, W, 3) and masks (N, H, W), as `load_arrays` gives them.
     """
 
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        size: tuple[int, int] = (240, 160),
-        arrays: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> None:
-        self.pairs = list(pairs)
-        self.size = size
-        self.arrays = arrays
-        self._kept: list[torch.Tensor] | None = None
+    pairs: Sequence[Pair]  # what `list_pairs` gave
+    size: tuple[int, int] = (240, 160)  # (width, height) in pixels
+    arrays: tuple[np.ndarray, np.ndarray] | None = None  # decoded images (N, H, W, 3) and masks (N, H, W)
+    _kept: list[torch.Tensor] | None = field(default=None, init=False)  # `arrays` in a GPU's memory
 
     def __len__(self) -> int:
         return len(self.pairs)

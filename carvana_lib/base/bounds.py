@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
@@ -30,8 +30,7 @@ class Between:
 def check_fields(settings: object) -> None:
     """Check every field of a frozen dataclass; ints become floats and lists become tuples where the type asks for it.
 
-    Raises:
-        CarvanaError: a value of the wrong type or out of its bounds; the message says what is allowed.
+    Raises CarvanaError for a value of the wrong type or out of its bounds; the message says what is allowed.
     """
     for name, hint in get_type_hints(type(settings), include_extras=True).items():
         kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
@@ -44,20 +43,14 @@ def check_fields(settings: object) -> None:
 
 def _converted(name: str, value: object, kind: object) -> object:
     if get_origin(kind) is Literal:
-        if value in get_args(kind):
-            return value
-        allowed = f"one of {', '.join(map(str, get_args(kind)))}"
+        fits, allowed = value in get_args(kind), f"one of {', '.join(map(str, get_args(kind)))}"
     elif kind == tuple[int, int]:
-        if isinstance(value, list | tuple) and [type(number) for number in value] == [int, int]:
-            return tuple(value)
+        fits = isinstance(value, list | tuple) and [type(number) for number in value] == [int, int]
         allowed = "two whole numbers, width and height"
     elif kind is float and type(value) in (int, float):
-        with suppress(OverflowError):
-            if math.isfinite(value):
-                return float(value)
-        allowed = "a finite number"
-    elif type(value) is kind:
-        return value
+        fits, allowed = abs(value) <= sys.float_info.max, "a finite number"
     else:
-        allowed = f"{kind.__name__}, not {type(value).__name__}"
-    raise CarvanaError(f"{name}={value!r} must be {allowed}")
+        fits, allowed = type(value) is kind, f"{kind.__name__}, not {type(value).__name__}"
+    if not fits:
+        raise CarvanaError(f"{name}={value!r} must be {allowed}")
+    return value if get_origin(kind) is Literal else kind(value)

@@ -66,9 +66,12 @@ def data_folders(root: Path) -> tuple[Path, Path]:
         raise CarvanaError(f"{root} cannot be read (Permission denied): change its permissions (chmod u+rx {root})")
     photos = next((root / folder for folder in PHOTO_FOLDERS if (root / folder).is_dir()), None)
     if photos is None:
-        for folder in PHOTO_FOLDERS:
-            _check_instead(root, folder)
-        raise CarvanaError(f"{root} holds no train/ folder: {_where_instead(root)}")
+        _check_instead(root, *PHOTO_FOLDERS)
+        below = [place.parent for place in sorted(root.glob("*/train")) if place.is_dir()]
+        cure = f"name {below[0]}, which holds one" if below else "name the folder that holds train/ and train_masks/"
+        if not below and root.name in (*PHOTO_FOLDERS, MASK_FOLDER):
+            cure = f"name the folder above it, {root.resolve().parent}"
+        raise CarvanaError(f"{root} holds no train/ folder: {cure}")
     masks = root / MASK_FOLDER
     if not masks.is_dir():
         _check_instead(root, MASK_FOLDER)
@@ -78,29 +81,18 @@ def data_folders(root: Path) -> tuple[Path, Path]:
     return photos, masks
 
 
-def _check_instead(root: Path, folder: str) -> None:
-    """Raise CarvanaError if a file, a link, a partial download or a zip is there instead of the folder."""
-    if os.path.lexists(root / folder):
-        what = "a link that leads to no folder" if (root / folder).is_symlink() else "a file, not a folder"
-        raise CarvanaError(f"{root / folder} is {what}: put the folder itself there")
-    place, hq = shlex.quote(str(root)), " --hq" if folder == "train_hq" else ""
-    if (root / f"{folder}.zip.part").exists():
-        raise CarvanaError(f"{root / folder}.zip is half downloaded: `carvana download {place}{hq}` goes on with it")
-    if (root / f"{folder}.zip").exists():
-        raise CarvanaError(
-            f"{root / folder}.zip is still packed: unzip it in {root}, "
-            f"or with `carvana download FOLDER --zips {place}{hq}`"
-        )
-
-
-def _where_instead(root: Path) -> str:
-    """The folder that the user probably means, if not `root`."""
-    below = next((place.parent for place in sorted(root.glob("*/train")) if place.is_dir()), None)
-    if below is not None:
-        return f"name {below}, which holds one"
-    if root.name in (*PHOTO_FOLDERS, MASK_FOLDER):
-        return f"name the folder above it, {root.resolve().parent}"
-    return "name the folder that holds train/ and train_masks/"
+def _check_instead(root: Path, *folders: str) -> None:
+    """Raise CarvanaError if a file, a link, a partial download or a zip is there instead of one of the folders."""
+    for folder in (root / name for name in folders):
+        place = shlex.quote(str(root)) + (" --hq" if folder.name == "train_hq" else "")
+        unzip = f"unzip it in {root}, or with `carvana download FOLDER --zips {place}`"
+        if os.path.lexists(folder):
+            what = "a link that leads to no folder" if folder.is_symlink() else "a file, not a folder"
+            raise CarvanaError(f"{folder} is {what}: put the folder itself there")
+        if folder.with_suffix(".zip.part").exists():
+            raise CarvanaError(f"{folder}.zip is half downloaded: `carvana download {place}` goes on with it")
+        if folder.with_suffix(".zip").exists():
+            raise CarvanaError(f"{folder}.zip is still packed: {unzip}")
 
 
 def file_names(folder: Path) -> list[str]:
@@ -108,9 +100,8 @@ def file_names(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
-        raise CarvanaError(
-            f"{folder} cannot be read ({error.strerror}): change its permissions (chmod -R u+rX {folder})"
-        ) from None
+        cure = f"change its permissions (chmod -R u+rX {folder})"
+        raise CarvanaError(f"{folder} cannot be read ({error.strerror}): {cure}") from None
 
 
 def _why_none(photos: Path) -> str:
