@@ -28,25 +28,18 @@ class WithNormalisation(nn.Module):
 def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Path:
     """Write `model` as ONNX: input `photo` float32 (N, 3, H, W) in [0, 1], output `probability` (N, 1, H, W).
 
-    Args:
-        model: as `load_model` gives it, on any device.
-        size: (width, height) of the photos that the ONNX net will read; their number N stays free.
-        path: the .onnx file; this one file holds everything.
-
-    Raises:
-        CarvanaError: the onnx packages are missing, or the file cannot be written.
+    `model` is as `load_model` gives it, on any device. `size` is (width, height) of the photos that the ONNX net will
+    read; their number N stays free. The one file at `path` holds everything. Missing onnx packages, or a file that
+    cannot be written, raise a CarvanaError.
     """
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise CarvanaError(
-            f"ONNX export needs one more package ({error.name}): pip install 'carvana-unet[onnx]'"
-        ) from None
-    width, height = size
+        raise CarvanaError(f"ONNX export needs the package {error.name}: pip install 'carvana-unet[onnx]'") from None
     # The export needs evaluation mode and float32. A copy gets them, so that the caller's net stays as it is.
     model = copy.deepcopy(model).float().eval()
-    example = torch.zeros(2, 3, height, width, device=next(model.parameters()).device)
+    example = torch.zeros(2, 3, *reversed(size), device=next(model.parameters()).device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

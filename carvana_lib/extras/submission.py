@@ -29,18 +29,17 @@ def rle_encode(mask: np.ndarray) -> str:
 def rle_decode(text: str, height: int, width: int) -> np.ndarray:
     """The mask, bool (height, width), of a text that `rle_encode` wrote.
 
-    Raises:
-        CarvanaError: not pairs of whole numbers, runs that overlap or are out of order, or pixels
-            outside the picture.
+    A text that is not pairs of whole numbers, runs that overlap or are out of order, and pixels outside the picture
+    raise a CarvanaError.
     """
     # A mask has at most one run for each pixel. Of a longer text, the end stays one word, which is not a number: it is
     # refused before it takes much memory.
-    words = text.split(maxsplit=2 * height * width)
-    for word in words:
+    numbers = []
+    for word in text.split(maxsplit=2 * height * width):
         # int() would also accept "1_0", "+1" and the digits of other scripts.
         if not (word.isascii() and word.isdigit() and len(word) < 100):
             raise CarvanaError(f"run lengths hold {word[:20]!r}, which is not a whole number: write them again")
-    numbers = [int(word) for word in words]
+        numbers.append(int(word))
     if len(numbers) % 2:
         raise CarvanaError(f"run lengths hold {len(numbers)} numbers, not pairs of first pixel and length")
     mask = np.zeros(height * width, dtype=bool)
@@ -59,8 +58,7 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
 def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int:
     """Write Kaggle's CSV, one row for each photo, with one mask in memory at a time; returns the number of rows.
 
-    Args:
-        masks: the photo's file name (`<car>_<view>.jpg`) and its mask, bool, at the photo's own size.
+    `masks` gives each photo's file name (`<car>_<view>.jpg`) and its mask, bool, at the photo's own size.
     """
     rows = 0
 
@@ -108,8 +106,7 @@ def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -
         if name in masks:
             raise CarvanaError(f"{path} holds {name} twice: remove one of the rows")
         if (len(masks) + 1) * height * width > MOST_PIXELS:
-            raise CarvanaError(
-                f"{path} holds more than {len(masks)} masks, too many for memory: read row by row with rle_decode"
-            )
+            too_many = f"{path} holds more than {len(masks)} masks, too many for memory"
+            raise CarvanaError(f"{too_many}: read row by row with rle_decode")
         masks[name] = rle_decode(text, height, width)
     return masks

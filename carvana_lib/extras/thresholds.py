@@ -17,38 +17,31 @@ BINS = 1000  # thresholds are multiples of 1 / BINS
 
 @dataclass(frozen=True)
 class Histograms:
-    """How many car and background pixels of each photo have which probability.
+    """How many car and background pixels of each photo have which probability: int64 (N, BINS + 1) each.
 
-    Attributes:
-        car: int64 (N, BINS + 1); `car[n, k]` counts the pixels of photo n that are car and have a probability in
-            ((k - 1) / BINS, k / BINS].
-        background: the same for the pixels that are not car.
+    `car[n, k]` counts the pixels of photo n that are car and have a probability in ((k - 1) / BINS, k / BINS];
+    `background` counts those that are not car.
     """
 
     car: np.ndarray
     background: np.ndarray
 
+    def all_counts(self) -> torch.Tensor:
+        """`metrics.confusion` of every photo at each threshold 0, 1 / BINS, ..., 1: int64 (N, BINS + 1, 4)."""
+        # The pixels above each threshold: the sum from this column to the last, without the column itself.
+        tp, fp = (counts[:, ::-1].cumsum(1)[:, ::-1] - counts for counts in (self.car, self.background))
+        fn, tn = self.car.sum(1, keepdims=True) - tp, self.background.sum(1, keepdims=True) - fp
+        return torch.from_numpy(np.stack([tp, fp, fn, tn], axis=-1))
+
     def counts(self, threshold: float) -> torch.Tensor:
-        """`metrics.confusion` of every photo for `probability > threshold`: int64 (N, 4).
-
-        It is exact at the thresholds 0, 1 / BINS, ..., 1. Others are rounded to the nearest of these.
-
-        Raises:
-            ValueError: the threshold is not in [0, 1].
-        """
-        first = threshold_index(threshold) + 1
-        tp, fp = self.car[:, first:].sum(1), self.background[:, first:].sum(1)
-        columns = [tp, fp, self.car.sum(1) - tp, self.background.sum(1) - fp]
-        return torch.from_numpy(np.stack(columns, axis=1))
+        """`metrics.confusion` of every photo for `probability > threshold`, see `threshold_index`: int64 (N, 4)."""
+        return self.all_counts()[:, threshold_index(threshold)]
 
     def curve(self) -> dict[str, np.ndarray]:
         """Mean over photos of dice, accuracy and iou at each threshold: float64 (BINS + 1,) each, and `threshold`."""
-        tp, fp = _above(self.car), _above(self.background)
-        fn, tn = self.car.sum(1)[:, None] - tp, self.background.sum(1)[:, None] - fp
-        # One row of counts for each photo and threshold.
-        counts = torch.from_numpy(np.stack([tp, fp, fn, tn], axis=-1).reshape(-1, 4))
-        scores = {"dice": dice, "accuracy": accuracy, "iou": iou}
-        means = {name: score(counts, "none").reshape(tp.shape).mean(0).numpy() for name, score in scores.items()}
+        counts, scores = self.all_counts(), {"dice": dice, "accuracy": accuracy, "iou": iou}
+        each = {name: score(counts.flatten(0, 1), "none") for name, score in scores.items()}
+        means = {name: values.reshape(counts.shape[:2]).mean(0).numpy() for name, values in each.items()}
         return {"threshold": np.arange(BINS + 1) / BINS, **means}
 
     def best_threshold(self) -> float:
@@ -59,7 +52,7 @@ class Histograms:
 
 
 def threshold_index(threshold: float) -> int:
-    """The number k of the nearest threshold k / BINS. Raises ValueError outside [0, 1]."""
+    """The number k of the nearest threshold k / BINS. Outside [0, 1] it raises a ValueError."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold {threshold} is not a probability: choose one from 0 to 1")
     return round(threshold * BINS)
@@ -74,9 +67,7 @@ def to_levels(probabilities: np.ndarray) -> np.ndarray:
 def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many car and background pixels of one photo have which probability: int64 (BINS + 1,) each.
 
-    Args:
-        probabilities: float32 (H, W) in [0, 1], or their `to_levels`.
-        target: bool (H, W).
+    `probabilities` is float32 (H, W) in [0, 1], or their `to_levels`; `target` is bool (H, W).
     """
     levels = probabilities if probabilities.dtype == np.uint16 else to_levels(probabilities)
     everything = np.bincount(levels.ravel(), minlength=BINS + 1)
@@ -86,16 +77,10 @@ def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray
 
 @dataclass(frozen=True)
 class Predictions:
-    """The net's probabilities for every photo of a data set, at the masks' own size.
-
-    Attributes:
-        dataset: the photos.
-        levels: uint16 (H, W) for each photo, see `to_levels`; two bytes for each pixel.
-        histograms: of all photos.
-    """
+    """The net's probabilities for every photo of a data set, at the masks' own size."""
 
     dataset: CarvanaDataset
-    levels: list[np.ndarray]
+    levels: list[np.ndarray]  # uint16 (H, W) for each photo, see `to_levels`; two bytes for each pixel
     histograms: Histograms
 
     def mask(self, index: int, threshold: float) -> np.ndarray:
@@ -114,8 +99,3 @@ def predict_dataset(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
         counts.append(histogram(levels[-1], target))
     car, background = (np.stack(part) for part in zip(*counts, strict=True))
     return Predictions(dataset, levels, Histograms(car, background))
-
-
-def _above(counts: np.ndarray) -> np.ndarray:
-    """Pixels above each threshold, (N, B) -> (N, B): the sum of all columns to the right, without the column itself."""
-    return counts[:, ::-1].cumsum(1)[:, ::-1] - counts

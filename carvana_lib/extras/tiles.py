@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 from torch import nn
@@ -22,35 +24,26 @@ def predict_tiled(
         photo: uint8 (height, width, 3).
         size: (width, height) to which the photo is resized before it is cut into tiles.
         tile: side of a tile in pixels of the resized photo.
-        overlap: pixels that neighbouring tiles share.
+        overlap: pixels that neighbouring tiles share; as many as the tile has raise a CarvanaError.
         tta: average with the prediction for the mirrored tile.
 
     Returns:
         float32 (height, width) in [0, 1], as `predict_array`.
-
-    Raises:
-        CarvanaError: the overlap is not smaller than the tile.
     """
     if not 0 <= overlap < tile:
         raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")
     device = next(model.parameters()).device
-    images = as_batch(photo, size)
-    width, height = size
+    images, (width, height) = as_batch(photo, size), size
     total, weight = torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
-    for top in _tile_starts(height, tile, overlap):
-        for left in _tile_starts(width, tile, overlap):
-            here = (..., slice(top, top + tile), slice(left, left + tile))
-            logits = predict_logits(model, images[here].to(device), tta).cpu()
-            ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
-            total[here] += logits * ramp
-            weight[here] += ramp
+    # The first pixel of each tile along a side; the last tile ends where the side ends.
+    tops, lefts = ([*range(0, last, tile - overlap), last] for last in (max(0, height - tile), max(0, width - tile)))
+    for top, left in product(tops, lefts):
+        here = (..., slice(top, top + tile), slice(left, left + tile))
+        logits = predict_logits(model, images[here].to(device), tta).cpu()
+        ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
+        total[here] += logits * ramp
+        weight[here] += ramp
     return torch.sigmoid(upsample(total / weight, *photo.shape[:2]))[0, 0].numpy()
-
-
-def _tile_starts(side: int, tile: int, overlap: int) -> list[int]:
-    """The first pixel of each tile along a side; the last tile ends where the side ends."""
-    last = max(0, side - tile)
-    return [*range(0, last, tile - overlap), last]
 
 
 def _ramp(side: int, overlap: int) -> torch.Tensor:
