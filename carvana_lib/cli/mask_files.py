@@ -30,8 +30,8 @@ def predict_folder(
     logit(threshold)
     if not folder.is_dir():
         raise CarvanaError(f"no folder {folder}: check the path")
-    names = [name for name in file_names(folder) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
-    photos = [folder / name for name in sorted(names)]
+    names = sorted(file_names(folder))
+    photos = [folder / name for name in names if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
     if not photos:
         raise CarvanaError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}): name the folder they lie in")
     for photo in tqdm(photos, "Predicting", unit="photo"):
@@ -55,8 +55,7 @@ def predict_files(
 
     logit(threshold)
     stems = [photo.stem for photo in photos]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
+    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
         raise CarvanaError(f"two photos are named {twice}: predict them one at a time into different folders")
     masks = [out / f"{stem}_mask.png" for stem in stems]
     overlays = [out / f"{stem}_overlay.jpg" for stem in stems]

@@ -6,6 +6,7 @@ import argparse
 import os
 import typing
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 from ..base.files import temporary_file
@@ -41,20 +42,17 @@ def folds(text: str) -> tuple[int, ...]:
 
 def count(text: str) -> int:
     """A whole number above 0."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
 def probability(text: str) -> float:
     """A number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
 
 
 def new_file(text: str) -> Path:
@@ -90,23 +88,20 @@ def build_parser() -> argparse.ArgumentParser:
     masks.add_argument("--tta", action="store_true", help="average with the mirrored photo")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
 
-    train = commands.add_parser(
-        "train", parents=[shared, data], help="train a U-Net", argument_default=argparse.SUPPRESS
-    )
+    hidden = argparse.SUPPRESS  # only settings that are given override the preset's
+    train = commands.add_parser("train", parents=[shared, data], help="train a U-Net", argument_default=hidden)
     train.add_argument("--preset", choices=PRESETS, default="small", help="settings to start from (default: small)")
     train.add_argument("--out", type=Path, default=None, help="run folder (default: runs/PRESET)")
     again = train.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
     again.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
-    _add_settings(
-        train.add_argument_group("settings, each overriding the preset's (carvana_lib/config.py explains them)")
-    )
+    settings = "settings, each overriding the preset's (carvana_lib/config.py explains them)"
+    _add_settings(train.add_argument_group(settings))
     train.set_defaults(data=None, debug=False, parser=train)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, data, masks], help="score weights on held-out cars")
-    evaluate.add_argument(
-        "--fold", type=folds, default="1", help="0 to 9, several such as 0,1, or all (default: 1, validation)"
-    )
+    which = "0 to 9, several such as 0,1, or all (default: 1, validation)"
+    evaluate.add_argument("--fold", type=folds, default="1", help=which)
     evaluate.add_argument("--batch-size", type=count, help="changes speed, not scores")
     evaluate.add_argument("--json", type=new_file, help="write the scores here, and a CSV row a photo beside it")
     evaluate.add_argument("--figure", type=new_picture, help="write a picture of the best and worst masks here")
@@ -149,10 +144,5 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
 
 def printable(line: str) -> str:
     """`line` with an escape for each character that would end it or control the terminal: file names may hold such."""
-
-    def escape(character: str) -> str:
-        # Zs: spaces of all widths
-        harmless = character.isprintable() or unicodedata.category(character) == "Zs"
-        return character if harmless else ascii(character)[1:-1]
-
-    return "".join(map(escape, line))
+    # Zs: spaces of all widths
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in line)

@@ -38,9 +38,7 @@ def cache_folder() -> Path:
     try:
         return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
     except RuntimeError:
-        raise CarvanaError(
-            "there is no home directory to keep decoded photos in: set $CARVANA_CACHE to a folder"
-        ) from None
+        raise CarvanaError("decoded photos need a home directory: set $CARVANA_CACHE to a folder") from None
 
 
 def cached_dataset(
@@ -61,8 +59,7 @@ def load_arrays(
         CarvanaError: a file cannot be used (all are tried first), or the disk is too full.
     """
     entry = (folder or cache_folder()) / cache_key(pairs, size)
-    arrays = _open(entry)
-    if arrays is None:
+    if (arrays := _open(entry)) is None:
         _build(pairs, size, entry, progress)
         arrays = _open(entry)
     if arrays is None:
@@ -91,9 +88,8 @@ def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
         try:
             photo, mask = pair.photo.stat(), pair.mask.stat()
         except OSError as error:
-            raise CarvanaError(
-                f"{error.filename} cannot be read ({error.strerror}): `carvana check-data` says what to do"
-            ) from None
+            what = f"{error.filename} cannot be read ({error.strerror})"
+            raise CarvanaError(f"{what}: `carvana check-data` says what to do") from None
         files.append((pair.name, photo.st_size, photo.st_mtime_ns, mask.st_size, mask.st_mtime_ns))
     digest = hashlib.sha256(json.dumps([FORMAT, size, files]).encode()).hexdigest()
     return f"{size[0]}x{size[1]}-{digest[:16]}"

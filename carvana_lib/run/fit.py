@@ -61,8 +61,7 @@ def fit(
     out = Path(out)
     accelerator = make_accelerator(config.precision, config.accumulate)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
-    only_one = hold_run(out) if main else nullcontext()
-    with only_one:
+    with hold_run(out) if main else nullcontext():
         checkpoint = prepare_run(out, config, resume)
         # The first process decodes, the others find its cache.
         with accelerator.main_process_first():
@@ -90,8 +89,8 @@ def open_datasets(
     if config.train_cars:
         cars = set(sorted({pair.car for pair in train})[: config.train_cars])
         train = [pair for pair in train if pair.car in cars]
-    decoded = (cached_dataset(pairs, config.size, progress=progress) for pairs in (train, validation))
-    return next(decoded), next(decoded)
+    decoded = [cached_dataset(pairs, config.size, progress=progress) for pairs in (train, validation)]
+    return decoded[0], decoded[1]
 
 
 def train_epochs(
@@ -130,14 +129,13 @@ def train_epochs(
 
 def train_epoch(state: RunState, train: CarvanaDataset, out: Path, stopped: threading.Event, progress: bool) -> None:
     """Take the steps that are left of an epoch; now and then look at the losses, save, and stop if asked to."""
-    trainer, config = state.trainer, state.trainer.config
+    trainer, config, steps = state.trainer, state.trainer.config, state.trainer.steps_per_epoch
     alone = trainer.accelerator.num_processes == 1
     last_save = time.perf_counter()
     started = last_save - state.seconds  # as if the epoch had never been interrupted
     losses: list[torch.Tensor] = []  # since the last look; they stay on the device
     title = f"Epoch {trainer.epochs_done + 1}/{config.epochs}"
-    first, steps = trainer.steps_done, trainer.steps_per_epoch
-    with tqdm(total=steps, initial=first, desc=title, unit="step", disable=not progress) as bar:
+    with tqdm(total=steps, initial=trainer.steps_done, desc=title, unit="step", disable=not progress) as bar:
         for loss in trainer.epoch(draw_batches(trainer, train)):
             losses.append(loss)
             bar.update()

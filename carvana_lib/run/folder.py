@@ -24,24 +24,27 @@ _LOCK = ".training.lock"
 _MAY_CHANGE = ("accumulate", "recompute", "log_every", "checkpoint_minutes")
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn an OSError inside the `with` block into a CarvanaError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise CarvanaError(f"{path} cannot be read ({error.strerror}): change its permissions or its name") from None
+
+
 def read_config(out: Path) -> TrainConfig:
     """The settings of the run in `out`. Raises CarvanaError if they cannot be read."""
-    try:
-        text = (out / CONFIG).read_bytes()
-    except OSError as error:
-        raise CarvanaError(f"{out / CONFIG} cannot be read ({error.strerror}): change its permissions") from None
-    return TrainConfig.from_json(text, out / CONFIG)
+    with _readable(out / CONFIG):
+        return TrainConfig.from_json((out / CONFIG).read_bytes(), out / CONFIG)
 
 
 def has_config(out: Path) -> bool:
     """Whether a run was started in `out`. Raises CarvanaError if `out` cannot be read."""
-    try:
+    with _readable(out), suppress(FileNotFoundError, NotADirectoryError):
         (out / CONFIG).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise CarvanaError(f"{out} cannot be read ({error.strerror}): change its permissions or its name") from None
-    return True
+        return True
+    return False
 
 
 def has_checkpoint(out: Path) -> bool:
@@ -187,9 +190,8 @@ def _delete(folder: Path) -> None:
 
 def _is_free(out: Path) -> bool:
     """Whether `out` is not there, or holds at most what a killed training left half written."""
-    return not out.exists() or (
-        out.is_dir() and all(entry.match(".*.part") or entry.match(".*.lock") for entry in out.iterdir())
-    )
+    with _readable(out):
+        return not out.exists() or (out.is_dir() and all(entry.suffix in (".part", ".lock") for entry in out.iterdir()))
 
 
 def _holds_run(out: Path) -> bool:
