@@ -79,9 +79,7 @@ def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pai
     if faults:
         raise CarvanaError(several(faults))
     pairs = [Pair(*files) for files in found]
-    if folds is None:
-        return pairs
-    wanted = set(folds)
+    wanted = set(range(10) if folds is None else folds)
     chosen = [pair for pair in pairs if pair.fold in wanted]
     if not chosen:
         there = sorted({pair.fold for pair in pairs})

@@ -42,8 +42,7 @@ def read_mask(
         content: the file's bytes, if they were read already; `path` then only names the mask in messages.
 
     Raises:
-        CarvanaError: not an image, damaged, of more than 8 bits, with an alpha channel that hides parts,
-            not two-valued, or not of `photo_size`.
+        CarvanaError: not an image, damaged, of more than 8 bits, transparent, not two-valued, or not of `photo_size`.
     """
     with open_image(path, content) as image:
         if photo_size is not None and image.size != photo_size:

@@ -27,10 +27,7 @@ MASK_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}_mask\.(gif|png)")
 def scan(root: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
     """Name, photo and mask of every usable pair, sorted by name, and one line for each other photo.
 
-    File names are read, files are not opened.
-
-    Raises:
-        CarvanaError: one of the folders is missing, or there are no photos.
+    File names are read, files are not opened. Raises CarvanaError if a folder is missing, or there are no photos.
     """
     photos, masks = data_folders(root)
     # Windows and macOS do not tell capitals from small letters.

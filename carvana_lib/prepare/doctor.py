@@ -27,11 +27,8 @@ _LEFT_BY = {
 def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], list[str]]:
     """Check every name in a folder of Kaggle's layout, and open every photo and mask once.
 
-    Returns:
-        The pairs found by name, and one line for each fault with the file and the cure; no lines if all is well.
-
-    Raises:
-        CarvanaError: there is no such folder, or it holds nothing to check.
+    Returns the pairs found by name, and one line for each fault with the file and the cure; no lines if all is well.
+    Raises CarvanaError if there is no such folder, or it holds nothing to check.
     """
     root = Path(root)
     found, faults = scan(root)

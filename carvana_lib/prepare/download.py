@@ -54,13 +54,8 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
         hq: the photos in higher quality, train_hq.zip.
         zips: folder that holds the zips; nothing is fetched then.
 
-    Returns:
-        Whether anything was missing.
-
-    Raises:
-        CarvanaError: no token, a wrong token, rules not accepted, no connection, disk full, damaged zip,
-            or `hq` where train/ exists, which would be read instead of train_hq/.
-        KeyboardInterrupt: Ctrl-C, with the command that continues.
+    Returns whether anything was missing. Raises CarvanaError (no token, a wrong token, rules not accepted, no
+    connection, disk full, damaged zip, or `hq` beside train/) or KeyboardInterrupt with the command that continues.
     """
     names = ("train_hq" if hq else "train", MASK_FOLDER)
     missing = [name for name in names if not (folder / name).is_dir()]
@@ -80,10 +75,8 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
             if fetched:
                 archive.unlink()
     except OSError as error:
-        raise CarvanaError(
-            f"cannot write to {folder} ({error.strerror or error}): free some space, then run again, "
-            "or choose another folder"
-        ) from None
+        cure = "free some space, then run again, or choose another folder"
+        raise CarvanaError(f"cannot write to {folder} ({error.strerror or error}): {cure}") from None
     except KeyboardInterrupt:
         again = f"carvana download {shlex.quote(str(folder))}{' --hq' if hq else ''}"
         raise KeyboardInterrupt(f"stopped; `{again}` continues") from None
