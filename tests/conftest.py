@@ -1,10 +1,9 @@
 """Fixtures of all tests."""
 
-import os
 from pathlib import Path
 
 import pytest
-from helpers import ARGUMENTS, CARS, CHROMIUM, VIEWS, tiny, write_pair
+from helpers import ARGUMENTS, CARS, CHROMIUM, VIEWS, required, tiny, write_pair
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -48,13 +47,10 @@ def trained(carvana, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium on this machine: .ci/run has to install it")
-        pytest.skip("no Chromium on this machine: install it to run the browser tests")
+    chromium = required(CHROMIUM, "Chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         browser.close()

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -19,6 +20,7 @@ SIZE = (96, 64)
 # The last decimal digit of the number is the fold: three test and validation cars, the rest for training.
 CARS = [10, 11, 21, 12, 13, 14, 15, 16]
 VIEWS = (1, 2, 3, 4)
+WAIT = 600_000  # milliseconds that a browser test waits for what takes some seconds on two free cores
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -30,6 +32,15 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+def required(program: str | None, name: str) -> str:
+    """The path of a program. Without it a test is skipped on a person's machine and fails in CI."""
+    if program is None and os.environ.get("CI"):
+        pytest.fail(f"no {name} on this machine: .ci/run has to install it")
+    if program is None:
+        pytest.skip(f"no {name} on this machine: install it to run this test")
+    return program
 
 
 def car_name(number: int) -> str:

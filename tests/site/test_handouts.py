@@ -1,13 +1,12 @@
-"""Slides and handout: made from the notebooks and the net, readable without a network."""
+"""Slides and handout: made from the notebooks and the net, they need no network."""
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 import nbformat
-import pytest
 import torch
+from helpers import WAIT, required
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +18,7 @@ def notebook(*cells) -> nbformat.NotebookNode:
 
 
 def slides(deck) -> list[str]:
-    """Text of each slide; what belongs to it without text of its own counts as its outputs' kinds."""
+    """The text of each slide; a cell without text is shown as the kinds of its outputs."""
     found = []
     for cell in deck.cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
@@ -66,38 +65,25 @@ def test_a_deck_loads_nothing_from_elsewhere():
     assert [address for address in loaded if not address.startswith(("scripts/", "data:"))] == []
 
 
-def need(program: str | None, name: str) -> str:
-    if program is None and os.environ.get("CI"):
-        pytest.fail(f"no {name} on this machine: .ci/run has to install it")
-    if program is None:
-        pytest.skip(f"no {name} on this machine: install it to check the slides in a browser")
-    return program
+def test_nothing_overflows_in_a_browser(browser, tmp_path):
+    from tools.site.slides import copy_scripts, make_deck, render
 
-
-def test_nothing_overflows_in_a_browser(tmp_path):
-    from playwright.sync_api import sync_playwright
-
-    from tools.site.slides import fetch_scripts, make_deck, render
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = need(next((path for name in names if (path := shutil.which(name))), None), "Chromium")
-    need(shutil.which("npm"), "npm")
-    fetch_scripts(ROOT / "build" / "npm", tmp_path / "scripts")
+    required(shutil.which("npm"), "npm")
+    copy_scripts(tmp_path / "scripts")
     pages = []
     for path in sorted((ROOT / "notebooks").glob("0[57]*.ipynb")):  # the most formulas, the widest tables
         pages.append(tmp_path / f"{path.stem}.html")
         pages[-1].write_text(render(make_deck(nbformat.read(path, as_version=4))), encoding="utf-8")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        tab, elsewhere = browser.new_page(viewport={"width": 1280, "height": 720}), []
-        tab.on("request", lambda request: request.url.startswith("http") and elsewhere.append(request.url))
-        tab.on("requestfailed", lambda request: elsewhere.append(request.url))
-        for page in pages:
-            tab.goto(page.as_uri())
-            tab.wait_for_function("window.Reveal && Reveal.isReady()")
-            tab.evaluate("() => MathJax.startup.promise")
-            assert tab.evaluate(_OVERFLOWING) == []
-        browser.close()
+    tab, elsewhere = browser.new_page(viewport={"width": 1280, "height": 720}), []
+    tab.set_default_timeout(WAIT)
+    tab.on("request", lambda request: request.url.startswith("http") and elsewhere.append(request.url))
+    tab.on("requestfailed", lambda request: elsewhere.append(request.url))
+    for page in pages:
+        tab.goto(page.as_uri())
+        tab.wait_for_function("window.Reveal && Reveal.isReady()")
+        tab.evaluate("() => MathJax.startup.promise")
+        assert tab.evaluate(_OVERFLOWING) == []
+    tab.close()
     assert elsewhere == []
 
 

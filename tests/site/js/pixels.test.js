@@ -1,9 +1,9 @@
-// Run with: node --test tests/js
+// Run with: node --test tests/site/js
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as pixels from "../../docs/demo/pixels.js";
+import * as pixels from "../../../docs/demo/pixels.js";
 
 const grey = (width, height, values) => ({ data: Uint8Array.from(values.flatMap((v) => [v, v, v])), width, height });
 const mask = (width, height, values) => ({ data: Uint8Array.from(values), width, height });
