@@ -1,4 +1,5 @@
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,16 @@ from PIL import Image
 
 from carvana_lib.base.data_folder import several
 from carvana_lib.base.errors import CarvanaError
-from carvana_lib.data import CarvanaDataset, car_fold, find_data, list_pairs
+from carvana_lib.data import (
+    TEST_FOLD,
+    TRAINING_FOLDS,
+    VALIDATION_FOLD,
+    CarvanaDataset,
+    Pair,
+    car_fold,
+    find_data,
+    list_pairs,
+)
 from carvana_lib.images import read_mask, read_pair, read_photo
 from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.prepare.doctor import check_data
@@ -17,6 +27,15 @@ from carvana_lib.prepare.doctor import check_data
 def test_fold_is_the_last_decimal_digit_of_the_car():
     assert car_fold("0cdf5b5d0ce1") == int("0cdf5b5d0ce1", 16) % 10
     assert [car_fold(car_name(number)) for number in CARS] == [0, 1, 1, 2, 3, 4, 5, 6]
+
+
+def test_every_fold_has_one_purpose():
+    assert (TEST_FOLD, VALIDATION_FOLD, TRAINING_FOLDS) == (0, 1, (2, 3, 4, 5, 6, 7, 8, 9))
+
+
+def test_a_name_gives_the_car_its_fold_and_the_view():
+    pair = Pair("0cdf5b5d0ce1_16", Path(), Path())
+    assert (pair.car, pair.fold, pair.view) == ("0cdf5b5d0ce1", car_fold("0cdf5b5d0ce1"), 16)
 
 
 def test_pairs_are_sorted_and_no_car_is_in_two_folds(carvana):

@@ -11,6 +11,7 @@ from carvana_lib.metrics import (
     boundary_error,
     confusion,
     dice,
+    erode,
     iou,
     precision,
     recall,
@@ -227,6 +228,11 @@ def test_unknown_aggregates_and_no_photos_are_refused(score):
 def test_boundary_is_the_ring_of_car_pixels_next_to_background():
     ring = square(5, 5, side=4, height=12, width=12) & ~square(6, 6, side=2, height=12, width=12)
     assert np.array_equal(boundary(square(5, 5, side=4, height=12, width=12)), ring)
+
+
+def test_erosion_takes_the_pixels_around_a_hole_and_keeps_the_hole():
+    mask = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
+    assert erode(mask).tolist() == [[True, False, True], [False, False, False], [True, False, True]]
 
 
 def test_a_car_cut_by_the_edge_of_the_picture_has_no_outline_there():
