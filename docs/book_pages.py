@@ -1,6 +1,6 @@
-"""What the book changes in the project's pages: links, notebooks' badges, exercises' solutions, alt texts.
+"""A Sphinx extension: what the book changes in links, badges of notebooks, solutions of exercises, and alt texts.
 
-A Sphinx extension. The files on disk stay as they are; pages are changed as Sphinx reads them.
+Sphinx changes the text after it has read it. The files on disk do not change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", change_source)
     app.connect("doctree-read", add_alt_texts)
     app.connect("autodoc-process-docstring", escape_bars)
-    app.connect("html-page-context", add_kaggle, priority=900)  # after the theme's own buttons
+    app.connect("html-page-context", add_kaggle, priority=900)  # after the buttons of the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -39,7 +39,7 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            # A badge is a picture from another host: its text does as well.
+            # A badge is a picture from another host: the book shows its text instead.
             text = _BADGES.sub(lambda row: _BADGE.sub(r"[\1]", row[1]).replace("\n", " · "), cell.source)
             cell.source = relink(text, root, folder, repository)
         cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
@@ -48,7 +48,7 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str:
-    """Markdown in which links to files that are no pages lead to what the book has instead, or to the repository."""
+    """Markdown whose links to source files lead to the book's page about them, or else to the repository."""
 
     def replaced(match: re.Match[str]) -> str:
         target, anchor = match[1], match[2] or ""
@@ -58,7 +58,7 @@ def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str
         inside = path.relative_to(root)
         if inside.as_posix() == "README.md":
             return f"]({'../' * len(folder.parts)}docs/index.md)"
-        if inside.parts[0] == "carvana_lib" and path.suffix == ".py":
+        if inside.parts[0] == "carvana_lib" and path.suffix == ".py" and path.stem[0] != "_":
             return f"](#{'.'.join(inside.with_suffix('').parts)})"
         if path.exists() and path.suffix not in _SHOWN:
             return f"]({repository}/{'tree' if path.is_dir() else 'blob'}/main/{inside.as_posix()}{anchor})"
@@ -68,7 +68,7 @@ def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str
 
 
 def code_cells(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The set-up cell folded; an exercise as its task and, folded, its solution; hidden tests left out."""
+    """The cells that the book shows: the set-up cell folded, an exercise and its folded solution, no hidden tests."""
     cell.source = _HIDDEN.sub("", cell.source)
     if "### BEGIN SOLUTION" in cell.source:
         solution = nbformat.v4.new_code_cell(_MARKER.sub("", cell.source))
@@ -86,7 +86,7 @@ def fold(cell: nbformat.NotebookNode, what: str) -> None:
 
 
 def add_alt_texts(app: Sphinx, doctree: nodes.document) -> None:
-    """Pictures that cells show get the alt text that the notebook holds beside them."""
+    """Give the pictures in outputs of cells the alt text that the notebook has for them."""
     path = Path(app.env.doc2path(app.env.current_document.docname))
     if path.suffix != ".ipynb":
         return
@@ -99,12 +99,12 @@ def add_alt_texts(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def escape_bars(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """In docstrings |X| is a number of pixels; reStructuredText would take it for a substitution."""
+    """In docstrings |X| is a number of pixels; without this, reStructuredText would read it as a substitution."""
     lines[:] = [line.replace("|", r"\|") for line in lines]
 
 
 def add_kaggle(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
-    """A notebook's launch menu gets Kaggle, which the theme does not know."""
+    """Add Kaggle, which the theme does not know, to the launch menu of a notebook."""
     for group in context.get("header_buttons", []):
         if group.get("label") == "launch-buttons":
             colab = next(button["url"] for button in group["buttons"] if button["text"] == "Colab")

@@ -1,15 +1,13 @@
-"""The book's settings. `make book` builds it; see tools/book.py.
+"""The book's settings. `make book` builds it with tools/site/book.py.
 
-The source folder is the project's own, so that a link which works on GitHub works in the book too.
+The source folder is the whole project. So a link that works on GitHub works in the book too.
 """
 
-import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
-ASSETS = ROOT / "build" / "book_assets"  # MathJax and the demo's files, gathered by tools/book.py
+ASSETS = ROOT / "build" / "book_assets"  # MathJax and the files of the demo; tools/site/book.py collects them
 
 with open(ROOT / "pyproject.toml", "rb") as file:
     _project = tomllib.load(file)["project"]
@@ -27,18 +25,18 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
-    "book_pages",
+    "docs.book_pages",  # found because `python -m sphinx` runs in the project folder
 ]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "notebooks/**", "data/README.md"]
 exclude_patterns = ["**/node_modules", "**/.ipynb_checkpoints", "**/runs", ".*", "build", "data/carvana", "data/sample"]
 
-# Notebooks: what is committed is shown, nothing runs.
+# Notebooks: the committed outputs are shown, nothing runs.
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "gfm"
 nb_ipywidgets_js = {}
-# Tools show their still picture: there is no kernel behind a page.
+# A page has no kernel, so tools show their still picture.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
@@ -66,7 +64,7 @@ html_show_sphinx = False
 html_copy_source = True
 html_sourcelink_suffix = ""
 copybutton_exclude = ".linenos, .gp, .go"
-# One file without fonts to fetch. Sphinx's own address is a content delivery network's.
+# One file, which needs no fonts. Sphinx would load MathJax from a content delivery network.
 mathjax_path = "mathjax/tex-svg.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 html_theme_options = {
@@ -76,7 +74,7 @@ html_theme_options = {
     "use_download_button": True,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     "show_navbar_depth": 1,
-    "navbar_persistent": [],  # the search stands in the sidebar
+    "navbar_persistent": [],  # the search is in the sidebar
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

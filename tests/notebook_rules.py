@@ -1,4 +1,4 @@
-"""What must hold for every notebook of the series; `faults` says what does not."""
+"""The rules for every notebook of the series; `faults` lists where a notebook breaks one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
 def faults(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
-    """One line a fault, none if the notebook keeps all rules."""
+    """One line for each fault; none if the notebook keeps all rules."""
     return [
         *_whole(notebook, path),
         *import_faults(notebook),
@@ -31,7 +31,7 @@ def faults(notebook: nbformat.NotebookNode, path: Path) -> list[str]:
 
 
 def helpers(notebook: nbformat.NotebookNode) -> set[str]:
-    """Names of the functions and classes a notebook defines."""
+    """Names of the functions and classes that a notebook defines."""
     return {node.name for node in _nodes(notebook) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
@@ -94,7 +94,7 @@ def _whole(notebook: nbformat.NotebookNode, path: Path) -> Iterator[str]:
     if sum(cell.source.startswith("# Checkpoint") for cell in code) < 2:
         yield "fewer than two checkpoints"
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        yield "not run from top to bottom in a fresh kernel: python tools/notebooks.py " + path.name
+        yield "not run from top to bottom in a new kernel: python -m tools.notebooks notebooks/" + path.name
 
 
 def _cell(cell: nbformat.NotebookNode) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _cell(cell: nbformat.NotebookNode) -> Iterator[str]:
 
 
 def _should_speak(cell: nbformat.NotebookNode) -> bool:
-    """Whether the cell prints or shows something outside of functions, or ends in a value."""
+    """Whether the cell prints or shows something outside of functions, or ends with a value."""
     body = ast.parse(cell.source).body
     top = [node for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)]
     ends_in_value = (
@@ -137,7 +137,7 @@ def _output(output: nbformat.NotebookNode) -> Iterator[str]:
     if re.search(r"\bat 0x[0-9a-f]+", text):
         yield "a memory address in the output: it changes with every run"
     if "application/vnd.jupyter.widget-view+json" in data:
-        yield "a tool without its kernel: save with tools/notebooks.py, which keeps its still picture"
+        yield "a tool without its kernel: save with `python -m tools.notebooks`, which keeps its still picture"
     for kind in ("image/png", "image/jpeg"):
         if kind in data and not output.metadata.get(kind, {}).get("alt"):
-            yield "an image without alt text: use plotting.show"
+            yield "an image without alt text: use `show` of carvana_lib"

@@ -1,5 +1,5 @@
 // What happens to pixels, as pure functions: no page, no network. Each does what its namesake in
-// carvana_lib does, so that browser and Python agree; tests/js compares them.
+// carvana_lib does, so that browser and Python agree; tests/site/js compares them.
 //
 // Photos are {data, width, height} with 3 bytes a pixel (red, green, blue), masks {data, width, height}
 // with 0 or 1 a pixel, logits the same with a float a pixel.

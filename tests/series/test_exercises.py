@@ -1,4 +1,4 @@
-"""The exercises as a class uses them: solutions stripped, right answers graded full, wrong ones not."""
+"""The exercises as a class uses them: no solutions for learners, all points for right answers, none for wrong ones."""
 
 import os
 import shutil
@@ -12,15 +12,17 @@ import pytest
 EXERCISES = Path(__file__).parents[2] / "notebooks" / "exercises"
 NAMES = [path.stem for path in sorted(EXERCISES.glob("*.ipynb"))]
 ASSIGNMENT = "unet"
-WRONG = NAMES[4:5]  # one notebook is enough to see that wrong answers lose their points
+WRONG = NAMES[4:5]  # one notebook shows that wrong answers lose their points
+# Seconds for a cell, and for its outputs to arrive: nbgrader itself allows 30 and 4.
+PATIENCE = ("--Execute.timeout=1000", "--Execute.iopub_timeout=600", "--Execute.startup_timeout=600")
 
 
 def nbgrader(course: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "nbgrader", *arguments, ASSIGNMENT, f"--course-dir={course}"]
-    # nbgrader starts `alembic` by its name.
+    # nbgrader starts `alembic` by name, so this Python's programs come first on the path.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "JUPYTER_PLATFORM_DIRS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, cwd=course)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=course)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -38,7 +40,7 @@ def cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def scores(course: Path, student: str) -> dict[str, tuple[float, float]]:
-    """Points reached and possible, by notebook."""
+    """Points that were reached and points that are possible, by notebook."""
     from nbgrader.api import Gradebook
 
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
@@ -73,7 +75,7 @@ def test_learners_get_tasks_and_visible_tests_only(course, name):
 
 def test_right_answers_get_every_point(course):
     shutil.copytree(course / "source" / ASSIGNMENT, course / "submitted" / "right" / ASSIGNMENT)
-    nbgrader(course, "autograde", "--create", "--student=right")
+    nbgrader(course, "autograde", "--create", "--student=right", *PATIENCE)
     reached = scores(course, "right")
     assert sorted(reached) == NAMES
     assert all(possible >= 2 for _, possible in reached.values())
@@ -91,5 +93,5 @@ def test_unanswered_and_wrong_tasks_get_none(course, name):
         for cell in notebook.cells:
             cell.source = cell.source.replace("raise NotImplementedError()", answer)
         nbformat.write(notebook, folder / f"{name}.ipynb")
-        nbgrader(course, "autograde", "--create", f"--student={student}", f"--notebook={name}")
+        nbgrader(course, "autograde", "--create", f"--student={student}", f"--notebook={name}", *PATIENCE)
         assert scores(course, student)[name][0] == 0
