@@ -18,11 +18,7 @@ from .tool import LABEL, ROW, WIDE, Tool, on_change, shrink, with_number
 
 
 class Turntable(Tool):
-    """The views of one car on a slider, with the mask laid over the photo.
-
-    Args:
-        dataset: photos to choose from, shown at their own size.
-    """
+    """The views of one car of `dataset` on a slider, with the mask laid over the photo."""
 
     def __init__(self, dataset: CarvanaDataset) -> None:
         super().__init__()
@@ -62,9 +58,7 @@ class Turntable(Tool):
 class AugmentationExplorer(Tool):
     """Sliders for each change of `transforms.Augment`, photo and mask side by side: is the mask still right?
 
-    Args:
-        dataset: photos and masks, at the size the net sees.
-        index: of the photo.
+    They show photo number `index` of `dataset`, at the size the net sees.
     """
 
     # `Augment` with the ends of the sliders as its limits: a slider's place then is one of its random numbers.
@@ -104,11 +98,7 @@ class AugmentationExplorer(Tool):
         # and the flip, which comes last, turns left and right round.
         mirror = -1 if self.flip.value else 1
         change |= {"turn": mirror * change["turn"], "right": -mirror * change["right"], "down": -change["down"]}
-        draws = Draws(
-            flip=0.0 if self.flip.value else 1.0,
-            warp=0.0,
-            **{field: (1 + part) / 2 for field, part in change.items()},
-        )
+        draws = Draws(flip=1.0 - self.flip.value, warp=0.0, **{name: (1 + part) / 2 for name, part in change.items()})
         return self.LIMITS.apply(self.image, self.mask, torch.tensor([draws]))
 
     def start_again(self) -> None:
@@ -119,9 +109,8 @@ class AugmentationExplorer(Tool):
 
     def update(self) -> None:
         """Show the changed photo with the outline of the mask, and the mask."""
-        image, mask = self.changed()
-        if not self.both.value:
-            mask = self.mask
+        image, moved_mask = self.changed()
+        mask = moved_mask if self.both.value else self.mask
         photo = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         soft = (mask[0, 0].numpy() * 255).round().astype(np.uint8)
         self.show(shrink(np.concatenate([overlay(photo, soft > 127, 0.25), np.dstack([soft] * 3)], axis=1)))
@@ -132,10 +121,7 @@ class AugmentationExplorer(Tool):
 class FeatureViewer(Tool):
     """What each level of a U-Net makes of a photo: choose a level and a channel.
 
-    Args:
-        model: a U-Net in evaluation mode.
-        photo: uint8 (H, W, 3).
-        size: (width, height) of the photos the net was trained on.
+    `model` is in evaluation mode, `photo` uint8 (H, W, 3), and `size` (width, height) what the net was trained on.
     """
 
     def __init__(self, model: UNet, photo: np.ndarray, size: tuple[int, int]) -> None:
@@ -166,7 +152,5 @@ class FeatureViewer(Tool):
         # Nearest neighbour, because a coarse level should look coarse.
         large = Image.fromarray(scaled).resize(self.photo.shape[1::-1], Image.Resampling.NEAREST)
         self.show(np.concatenate([self.photo, cividis(np.asarray(large) / 255)], axis=1))
-        self.text.value = (
-            f"Left: the photo. Right: channel {self.channel.value} of {len(maps)}, {channel.shape[1]} x "
-            f"{channel.shape[0]} values from {low:.2f} (dark blue) to {high:.2f} (yellow)."
-        )
+        values = f"{channel.shape[1]} x {channel.shape[0]} values from {low:.2f} (dark blue) to {high:.2f} (yellow)"
+        self.text.value = f"Left: the photo. Right: channel {self.channel.value} of {len(maps)}, {values}."

@@ -16,7 +16,7 @@ from ..config import TrainConfig
 from ..images import read_photo
 from ..pictures.overlays import overlay
 from ..prediction import predict_array
-from .tool import ROW, Tool, encode, on_change, pick, shrink, with_number
+from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
 _HELP = (
     "A JPEG or PNG of up to 50 megapixels. It goes to the machine this notebook runs on and nowhere else. If a file "
@@ -28,12 +28,7 @@ _UPLOAD_LOCK = threading.Lock()
 
 
 def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The car alone: uint8 (H, W, 4), transparent black outside the mask.
-
-    Args:
-        photo: uint8 (H, W, 3).
-        mask: bool (H, W).
-    """
+    """The car of a photo, uint8 (H, W, 3), alone: uint8 (H, W, 4), transparent black outside `mask`, bool (H, W)."""
     # The background is black, not only transparent: a viewer that ignores transparency does not show it either.
     return np.dstack([photo, np.full_like(photo[..., 0], 255)]) * mask[..., None]
 
@@ -41,24 +36,19 @@ def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 class PhotoSegmenter(Tool):
     """Upload a photo, choose a threshold, take the cut-out home.
 
-    Args:
-        model, config: from `load_pretrained`.
-        photo: shown until one is uploaded, uint8 (H, W, 3).
+    `model` and `config` are from `load_pretrained`; `photo`, uint8 (H, W, 3), is shown until one is uploaded.
     """
 
     def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | None = None) -> None:
         super().__init__()
         self.model, self.size = model, config.size
         self.photo: np.ndarray | None = None
-        button = {"width": "14em"}
-        self.upload = widgets.FileUpload(accept="image/*", description="Choose a photo", layout=button)
-        self.make = widgets.Button(description="Make the cut-out", layout=button)
+        self.upload = widgets.FileUpload(accept="image/*", description="Choose a photo", layout=BUTTON)
+        self.make = widgets.Button(description="Make the cut-out", layout=BUTTON)
         self.threshold = widgets.FloatSlider(0.5, min=0, max=1, step=0.01)
         self.message, self.link = widgets.HTML(), widgets.HTML()
-        row = widgets.Box([self.upload, self.make], layout=ROW)
-        self.box = widgets.VBox(
-            [widgets.HTML(_HELP), row, with_number(self.threshold, "Threshold"), self.message, self.link, self.picture]
-        )
+        rows = [widgets.Box([self.upload, self.make], layout=ROW), with_number(self.threshold, "Threshold")]
+        self.box = widgets.VBox([widgets.HTML(_HELP), *rows, self.message, self.link, self.picture])
         on_change(self._take_upload, self.upload)
         on_change(self.update, self.threshold)
         self.make.on_click(lambda _: self.offer())
@@ -86,8 +76,7 @@ class PhotoSegmenter(Tool):
     def segment(self, name: str, photo: np.ndarray) -> None:
         """Predict the mask of `photo`, uint8 (H, W, 3), and show it."""
         # If a step fails, for example for want of memory, photo and mask before it both stay.
-        probability = predict_array(self.model, photo, self.size)
-        small_photo = shrink(photo)
+        probability, small_photo = predict_array(self.model, photo, self.size), shrink(photo)
         self._small_photo, self._small_probability = small_photo, pick(probability, small_photo.shape[:2])
         self.name, self.photo, self.probability = name, photo, probability
         self.update()
@@ -102,8 +91,7 @@ class PhotoSegmenter(Tool):
         self.link.value = ""
         if self.photo is None:
             return
-        height, width = self.photo.shape[:2]
-        mask = self._small_probability > self.threshold.value
+        (height, width), mask = self.photo.shape[:2], self._small_probability > self.threshold.value
         self.show(overlay(self._small_photo, mask))
         self.picture.layout.display = None
         self.message.value = f"{html.escape(self.name)}: {width} x {height} pixels, {mask.mean():.1%} car."
@@ -116,7 +104,7 @@ class PhotoSegmenter(Tool):
         data = base64.b64encode(encode(cut_out(self.photo, self.mask), "PNG")).decode()
         name = html.escape(f"{self.name}_cutout.png")
         # Underlined, in the text's colour: a browser's own blue is hard to read on a dark page.
-        self.link.value = (
-            f'<a download="{name}" href="data:image/png;base64,{data}" '
-            f'style="color: inherit; text-decoration: underline">Download {name}</a>'
+        link = (
+            f'download="{name}" href="data:image/png;base64,{data}" style="color: inherit; text-decoration: underline"'
         )
+        self.link.value = f"<a {link}>Download {name}</a>"

@@ -18,7 +18,7 @@ from ..extras.thresholds import BINS, Histograms, Predictions, threshold_index
 from ..images import read_photo
 from ..metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, overlay
-from .tool import LABEL, ROW, WIDE, Tool, encode, on_change, pick, picture_widget, shrink, with_number
+from .tool import BUTTON, LABEL, ROW, WIDE, Tool, encode, on_change, pick, picture_widget, shrink, with_number
 
 VIEWS = {
     "overlay": "Blue: car at this threshold. Orange: its outline.",
@@ -38,14 +38,14 @@ class CurvePicture:
         axis.plot(x, y, color=np.array(BLUE) / 255)
         # Both ends of the curve fall to 0. With them in view, the interesting part would look flat.
         low, high = float(np.quantile(y, 0.1)), float(y.max())
-        limits = (low, high + 0.1 * max(high - low, 1e-6))
-        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=limits)
+        top = high + 0.1 * max(high - low, 1e-6)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(low, top))
         axis.grid(alpha=0.3)
         figure.canvas.draw()
         self.picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-        # The corners in pixels; matplotlib counts rows from below.
-        (self.left, below), (self.right, above) = axis.transData.transform([(0, limits[0]), (1, limits[1])])
-        self.top, self.bottom = (round(self.picture.shape[0] - edge) for edge in (above, below))
+        # Where the axes end, in pixels; matplotlib counts rows from below.
+        self.left, self.right = axis.bbox.x0, axis.bbox.x1
+        self.top, self.bottom = (round(self.picture.shape[0] - edge) for edge in (axis.bbox.y1, axis.bbox.y0))
         plt.close(figure)
 
     def at(self, x: float) -> np.ndarray:
@@ -59,10 +59,8 @@ class CurvePicture:
 class ThresholdTuner(Tool):
     """Drag the threshold: mask, errors and scores of a photo follow, and those of the whole set.
 
-    Args:
-        predictions: from `thresholds.predict_dataset`.
-        threshold: where the slider starts.
-        export_to: the file that "Save this threshold" writes.
+    `predictions` are from `thresholds.predict_dataset`. The slider starts at `threshold`. "Save this threshold" writes
+    the file `export_to`.
     """
 
     def __init__(
@@ -80,11 +78,9 @@ class ThresholdTuner(Tool):
         self.view.style.button_width = "7.5em"
         self.curve = picture_widget("png", 460)
         self.caption, self.numbers, self.summary, self.message = (widgets.HTML() for _ in range(4))
-        button = {"width": "14em"}
-        self.apply = widgets.Button(
-            description="Apply to the whole set", tooltip="Score and order all photos", layout=button
-        )
-        self.export = widgets.Button(description="Save this threshold", layout=button)
+        set_tip = "Score and order all photos"
+        self.apply = widgets.Button(description="Apply to the whole set", tooltip=set_tip, layout=BUTTON)
+        self.export = widgets.Button(description="Save this threshold", layout=BUTTON)
         self.thumbnails = widgets.Box(layout=ROW)
         self._photo: np.ndarray | None = None
         self._car: list[int] = []
@@ -99,11 +95,10 @@ class ThresholdTuner(Tool):
 
     def _arrange(self) -> widgets.Widget:
         show = widgets.Label("Show", layout={"width": LABEL["description_width"], "justify_content": "flex-end"})
-        left = widgets.VBox(
-            [self.picture, self.caption, self.numbers], layout={"flex": "3 1 420px", "min_width": "300px"}
-        )
+        wide, narrow = {"flex": "3 1 420px", "min_width": "300px"}, {"flex": "2 1 300px", "min_width": "300px"}
+        left = widgets.VBox([self.picture, self.caption, self.numbers], layout=wide)
         buttons = widgets.Box([self.apply, self.export], layout=ROW)
-        right = widgets.VBox([self.curve, self.summary, buttons], layout={"flex": "2 1 300px", "min_width": "300px"})
+        right = widgets.VBox([self.curve, self.summary, buttons], layout=narrow)
         rows = [with_number(self.threshold, "Threshold"), self.photo, widgets.Box([show, self.view], layout=ROW)]
         car = widgets.HTML("The views of this car, worst first, each with its Dice:")
         return widgets.VBox([*rows, widgets.Box([left, right], layout=ROW), self.message, car, self.thumbnails])
@@ -140,7 +135,6 @@ class ThresholdTuner(Tool):
         if index not in self._car:
             self._car = [i for i, pair in enumerate(self.pairs) if pair.car == self.pairs[index].car]
             self._show_views()
-        self._mark_view()
 
     def _show_views(self) -> None:
         """Fill the thumbnails with the views of the car, the lowest Dice first."""
@@ -152,12 +146,10 @@ class ThresholdTuner(Tool):
             picture.value = encode(read_photo(pair.photo, (_THUMBNAIL, max(1, round(_THUMBNAIL * height / width)))))
             button.description, button.tooltip = f"{pair.view:02d}: {self.dice[index]:.4f}", f"Show view {pair.view}"
 
-    def _mark_view(self) -> None:
+    def update(self) -> None:
+        """Show picture and numbers for the chosen threshold and photo, and mark the photo among its car's views."""
         for index, slot in zip(self._car, self.thumbnails.children, strict=True):
             slot.children[1].button_style = "info" if index == self.photo.value else ""
-
-    def update(self) -> None:
-        """Show picture and numbers for the chosen threshold and photo."""
         if self._photo is None:
             return
         threshold = self.threshold.value
@@ -166,10 +158,8 @@ class ThresholdTuner(Tool):
         self.numbers.value = _table(self._scores(threshold))
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
-        self.summary.value = (
-            f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}; best {best:.4f} at {self.best:.3f}; "
-            f"0.5 loses {best - half:.5f}."
-        )
+        best_one = f"best {best:.4f} at {self.best:.3f}; 0.5 loses {best - half:.5f}"
+        self.summary.value = f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}; {best_one}."
 
     def _view(self, mask: np.ndarray) -> np.ndarray:
         """The chosen one of VIEWS for a mask, bool (h, w), of the size that is shown: uint8 (h, w, 3)."""
@@ -195,7 +185,7 @@ class ThresholdTuner(Tool):
         self.photo.value = shown
         self.photo.observe(self._choose_photo, "value")
         self._show_views()
-        self._mark_view()
+        self.update()
         counts = self.histograms.counts(threshold)
         self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(_as_text(counts))}"
 
@@ -208,10 +198,8 @@ class ThresholdTuner(Tool):
         except Exception as error:
             self.message.value = f"Not saved: {html.escape(str(error))}"
         else:
-            path = html.escape(str(self.export_to))
-            self.message.value = (
-                f"Saved in {path}. To use it: <code>carvana predict --threshold {threshold:g} --out masks PHOTO</code>"
-            )
+            command = f"carvana predict --threshold {threshold:g} --out masks PHOTO"
+            self.message.value = f"Saved in {html.escape(str(self.export_to))}. To use it: <code>{command}</code>"
 
 
 def _as_text(counts: torch.Tensor) -> dict[str, str]:

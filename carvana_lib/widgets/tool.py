@@ -19,6 +19,7 @@ from ..images import resize
 SHOWN_WIDTH = 720  # pixels of the largest picture shown; scores are counted at the mask's own size
 LABEL = {"description_width": "7em"}
 WIDE = {"width": "98%"}
+BUTTON = {"width": "14em"}
 ROW = {"display": "flex", "flex_flow": "row wrap", "width": "98%"}
 
 
@@ -29,25 +30,20 @@ class Tool:
     """
 
     box: widgets.Widget
-    _shown = np.full((90, 320, 3), 235, np.uint8)  # pale grey, until there is a picture
+    still = np.full((90, 320, 3), 235, np.uint8)  # the picture shown now, uint8 (H, W, 3); at first pale grey
 
     def __init__(self) -> None:
         self.picture = picture_widget()
 
     def show(self, picture: np.ndarray) -> None:
         """Put a picture, uint8 (H, W, 3), into the tool."""
-        self.picture.value = encode(picture)
-        self._shown = picture
-
-    def still(self) -> np.ndarray:
-        """The picture that the tool shows now, uint8 (H, W, 3)."""
-        return self._shown
+        self.picture.value, self.still = encode(picture), picture
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, object], dict[str, object]]:
         sentence = f"{type(self).__name__}: run this cell in JupyterLab, Colab or Kaggle to use it."
         data = dict(self.box._repr_mimebundle_(**kwargs))
         data["text/plain"] = sentence
-        data["image/png"] = base64.b64encode(encode(captioned(self.still(), sentence), "PNG")).decode()
+        data["image/png"] = base64.b64encode(encode(captioned(self.still, sentence), "PNG")).decode()
         return data, {"image/png": {"alt": f"Still picture of {sentence}"}}
 
 
@@ -78,10 +74,8 @@ def shrink(picture: np.ndarray) -> np.ndarray:
 
 def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Values (H, W) at the middle of each pixel of a smaller picture of `shape` = (height, width)."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, values.shape, strict=True)
-    )
-    return values[rows[:, None], columns]
+    middles = [((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, values.shape, strict=True)]
+    return values[np.ix_(*middles)]
 
 
 def picture_widget(kind: str = "jpeg", width: int = SHOWN_WIDTH) -> widgets.Image:
@@ -96,10 +90,7 @@ def on_change(update: Callable[[], None], *controls: widgets.Widget) -> None:
 
 
 def with_number(slider: widgets.FloatSlider | widgets.IntSlider, name: str) -> widgets.Widget:
-    """The slider with a number field before it; each follows the other.
-
-    The field has a label that screen readers can read. Sliders of ipywidgets have none.
-    """
+    """The slider with a number field before it; each follows the other. Screen readers can read the field's label."""
     kind = widgets.BoundedFloatText if isinstance(slider, widgets.FloatSlider) else widgets.BoundedIntText
     limits = {"min": slider.min, "max": slider.max, "step": slider.step}
     number = kind(slider.value, **limits, description=name, style=LABEL, layout={"width": "12.5em"})

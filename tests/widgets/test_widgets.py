@@ -193,7 +193,7 @@ def test_a_still_picture_stands_in_where_nothing_runs(tuner, dataset, net):
         assert data["text/plain"].startswith(f"{type(tool).__name__}: run this cell")
         assert metadata["image/png"]["alt"].endswith(data["text/plain"])
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
-        still = tool.still()
+        still = tool.still
         np.testing.assert_array_equal(picture[: len(still), : still.shape[1]], still)
         strip = picture[len(still) :]
         assert (strip < 100).any((0, 2)).sum() > 200
