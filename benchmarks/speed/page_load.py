@@ -36,7 +36,7 @@ def main() -> int:
     parser = command_line(__doc__, "book.json")
     options = parser.parse_args()
     began = time.perf_counter()
-    subprocess.run([sys.executable, "tools/book.py"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "tools.site.book"], cwd=ROOT, check=True)
     results: dict[str, object] = {"build_seconds": round(time.perf_counter() - began, 1)}
     results["megabytes"] = round(sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6, 1)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=SITE)
