@@ -36,11 +36,9 @@ def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def dice(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
     """Dice = 2 |X and Y| / (|X| + |Y|), 1 where both masks are empty: float64.
 
-    Args:
-        counts: (N, 4) from `confusion`.
-        aggregate: "none" gives one score for each photo, (N,); "image" gives their mean; "global" counts the pixels
-            of all photos together; "batch" counts those of `batch_size` photos together, in the order given, and
-            gives the mean over the batches, a smaller last one included. Many tutorials print "batch".
+    `counts` is (N, 4) from `confusion`. With `aggregate` "none", each photo gets one score, (N,); "image" gives their
+    mean; "global" counts the pixels of all photos together; "batch" counts those of `batch_size` photos together, in
+    the order given, and gives the mean over the batches, a smaller last one included. Many tutorials print "batch".
     """
     return _score(lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn), counts, aggregate, batch_size)
 

@@ -17,18 +17,11 @@ def predict_tiled(
 ) -> np.ndarray:
     """Probability of car for each pixel of a photo, from a net that sees one tile of it at a time.
 
-    A tile is a square of the resized photo, so the net's memory does not depend on `size`. Where tiles overlap, their
-    logits are averaged. Each tile weighs less towards its own edge, where it sees least of the surroundings.
-
-    Args:
-        photo: uint8 (height, width, 3).
-        size: (width, height) to which the photo is resized before it is cut into tiles.
-        tile: side of a tile in pixels of the resized photo.
-        overlap: pixels that neighbouring tiles share; as many as the tile has raise a CarvanaError.
-        tta: average with the prediction for the mirrored tile.
-
-    Returns:
-        float32 (height, width) in [0, 1], as `predict_array`.
+    The photo, uint8 (height, width, 3), is resized to `size` = (width, height). A tile is a square of the resized
+    photo, `tile` pixels wide, so the net's memory does not depend on `size`. Neighbouring tiles share `overlap` pixels,
+    where their logits are averaged. Each tile weighs less towards its own edge, where it sees least of the
+    surroundings. `tta` averages with the prediction for the mirrored tile. The result is float32 (height, width) in
+    [0, 1], as from `predict_array`. An overlap as large as the tile raises a CarvanaError.
     """
     if not 0 <= overlap < tile:
         raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")

@@ -74,11 +74,6 @@ def draw_unet(model: UNet, size: tuple[int, int], title: str = "The U-Net, drawn
     return figure
 
 
-def _point(box: Bbox, x: float, y: float) -> tuple[float, float]:
-    """A point of the box: x from 0 (left) to 1 (right), y from 0 (bottom) to 1 (top)."""
-    return box.x0 + x * box.width, box.y0 + y * box.height
-
-
 def _draw_box(axis: Axes, shown: torch.Tensor, left: float, middle: float, colours: Sequence, above: bool) -> Bbox:
     """A box for a map (N, C, H, W), in stripes of equal width, with its shape above or below."""
     channels, height, width = shown.shape[1:]
@@ -87,14 +82,15 @@ def _draw_box(axis: Axes, shown: torch.Tensor, left: float, middle: float, colou
         axis.add_patch(Rectangle((left + number * stripe, box.y0), stripe, height, color=colour, linewidth=0.6))
     end, gap, side = (1, 2, "bottom") if above else (0, -2, "top")
     place = {"xytext": (0, gap), "textcoords": "offset points", "va": side, "ha": "center", "fontsize": 7.5}
-    axis.annotate(f"$\\bf{{{channels}}}$\n{height} x {width}", _point(box, 0.5, end), **place)
+    axis.annotate(f"$\\bf{{{channels}}}$\n{height} x {width}", box.p0 + box.size * (0.5, end), **place)
     return box
 
 
 def _draw_moves(axis: Axes, reads: list[Bbox], writes: list[Bbox], depth: int) -> None:
     """An arrow for each move from box to box, and one line of the legend for each kind of move."""
     steps, skips = list(zip(writes, reads[1:-1], strict=False)), zip(writes, reads[-2:depth:-1], strict=False)
-    # Colour and line; the pairs of boxes; where an arrow leaves the first box, and where it meets the second.
+    # Colour and line; the pairs of boxes; where an arrow leaves the first box and meets the second, as shares of each
+    # box's width (0: left, 1: right) and height (0: bottom, 1: top).
     moves = {
         "convolve twice (last: 1x1)": ("0.3", "-", zip(reads, writes, strict=True), (1, 0.5), (0, 0.5)),
         "down: max pool": (_BLUE, "-", steps[:depth], (0.5, 0), (0.5, 1)),
@@ -104,5 +100,5 @@ def _draw_moves(axis: Axes, reads: list[Bbox], writes: list[Bbox], depth: int) -
     for name, (colour, line, pairs, leave, meet) in moves.items():
         look = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.5, "color": colour, "linestyle": line}
         for first, second in pairs:
-            axis.annotate("", _point(second, *meet), _point(first, *leave), arrowprops=look)
+            axis.annotate("", second.p0 + second.size * meet, first.p0 + first.size * leave, arrowprops=look)
         axis.plot([], [], color=colour, linestyle=line, label=name)

@@ -155,7 +155,7 @@ class ThresholdTuner(Tool):
         threshold = self.threshold.value
         self.show(self._view(self._small_levels > threshold_index(threshold)))
         self.caption.value = VIEWS[self.view.value]
-        self.numbers.value = _table(self._scores(threshold))
+        self.numbers.value = self._scores(threshold)
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
         best_one = f"best {best:.4f} at {self.best:.3f}; 0.5 loses {best - half:.5f}"
@@ -169,12 +169,12 @@ class ThresholdTuner(Tool):
             return heat_map(self._photo, self._small_levels / BINS)
         return overlay(self._photo, mask) if self.view.value == "overlay" else outline(self._photo, mask)
 
-    def _scores(self, threshold: float) -> dict[str, str]:
-        """All scores of the photo that is shown, as text."""
+    def _scores(self, threshold: float) -> str:
+        """A table with all scores of the photo that is shown."""
         index = self.photo.value
         only = Histograms(self.histograms.car[[index]], self.histograms.background[[index]])
         error = boundary_error(self.predictions.mask(index, threshold), self._target, self._target_points)
-        return {**_as_text(only.counts(threshold)), "boundary error": f"{error:.2f} px"}
+        return _table(only.counts(threshold), {"boundary error": f"{error:.2f} px"})
 
     def apply_to_set(self) -> None:
         """Show the scores of the whole set at the chosen threshold, and order photos and views by theirs."""
@@ -187,7 +187,7 @@ class ThresholdTuner(Tool):
         self._show_views()
         self.update()
         counts = self.histograms.counts(threshold)
-        self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(_as_text(counts))}"
+        self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(counts)}"
 
     def save_threshold(self) -> None:
         """Write threshold and mean Dice as JSON."""
@@ -202,12 +202,9 @@ class ThresholdTuner(Tool):
             self.message.value = f"Saved in {html.escape(str(self.export_to))}. To use it: <code>{command}</code>"
 
 
-def _as_text(counts: torch.Tensor) -> dict[str, str]:
-    return {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()}
-
-
-def _table(values: dict[str, str]) -> str:
-    """An HTML table: names above, values below. It sets no colours, so that it follows the page's theme."""
+def _table(counts: torch.Tensor, more: dict[str, str] | None = None) -> str:
+    """An HTML table of the scores of `counts`, (N, 4), and `more`. It sets no colours: it follows the page's theme."""
+    values = {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()} | (more or {})
     style = 'style="text-align: left; padding: 0 1em 0 0; font-weight: {}; white-space: nowrap"'
     names = "".join(f'<th scope="col" {style.format("normal")}>{html.escape(name)}</th>' for name in values)
     cells = "".join(f"<td {style.format('bold')}>{html.escape(value)}</td>" for value in values.values())

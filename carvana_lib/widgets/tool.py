@@ -41,20 +41,15 @@ class Tool:
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, object], dict[str, object]]:
         sentence = f"{type(self).__name__}: run this cell in JupyterLab, Colab or Kaggle to use it."
+        # Some pages show only the picture: the sentence stands in a strip below it too.
+        font, (height, width) = ImageFont.load_default(15), self.still.shape[:2]
+        page = Image.new("RGB", (max(width, round(font.getlength(sentence)) + 16), height + 30), "white")
+        page.paste(Image.fromarray(self.still))
+        ImageDraw.Draw(page).text((8, height + 6), sentence, "black", font)
         data = dict(self.box._repr_mimebundle_(**kwargs))
         data["text/plain"] = sentence
-        data["image/png"] = base64.b64encode(encode(captioned(self.still, sentence), "PNG")).decode()
+        data["image/png"] = base64.b64encode(encode(np.asarray(page), "PNG")).decode()
         return data, {"image/png": {"alt": f"Still picture of {sentence}"}}
-
-
-def captioned(picture: np.ndarray, text: str) -> np.ndarray:
-    """Picture uint8 (H, W, 3) with `text` in a strip below it, because some pages show only the picture."""
-    font = ImageFont.load_default(15)
-    width = max(picture.shape[1], round(font.getlength(text)) + 16)
-    page = Image.new("RGB", (width, picture.shape[0] + 30), "white")
-    page.paste(Image.fromarray(picture))
-    ImageDraw.Draw(page).text((8, picture.shape[0] + 6), text, "black", font)
-    return np.asarray(page)
 
 
 def encode(picture: np.ndarray, kind: str = "JPEG") -> bytes:
@@ -90,7 +85,7 @@ def on_change(update: Callable[[], None], *controls: widgets.Widget) -> None:
 
 
 def with_number(slider: widgets.FloatSlider | widgets.IntSlider, name: str) -> widgets.Widget:
-    """The slider with a number field before it; each follows the other. Screen readers can read the field's label."""
+    """The slider after a number field; each follows the other. Unlike a slider, the field has a label to be read aloud."""
     kind = widgets.BoundedFloatText if isinstance(slider, widgets.FloatSlider) else widgets.BoundedIntText
     limits = {"min": slider.min, "max": slider.max, "step": slider.step}
     number = kind(slider.value, **limits, description=name, style=LABEL, layout={"width": "12.5em"})
