@@ -150,19 +150,6 @@ def valid_output_side(side: int, depth: int = 4) -> int:
     return inner
 
 
-def with_patches(state: dict[str, torch.Tensor], patch: int) -> dict[str, torch.Tensor]:
-    """The weights of a `patch=1` net, changed to fit a net with squares of `patch` x `patch` pixels.
-
-    The stem takes the mean of each square, and the head gives all its pixels the same logit. So the new net draws the
-    same masks, and training can go on with photos of `patch` times the width and height. `state` is not changed.
-    """
-    state, pixels = dict(state), patch**2
-    state["stem.0.weight"] = state["stem.0.weight"].repeat_interleave(pixels, dim=1) / pixels
-    for name in ("head.weight", "head.bias"):
-        state[name] = state[name].repeat_interleave(pixels, dim=0)
-    return state
-
-
 def _init_weights(module: nn.Module) -> None:
     """Draw from a normal distribution of standard deviation sqrt(2 / fan-in): the paper, section 3, after He et al."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):

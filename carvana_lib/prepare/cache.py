@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     try:
         return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
     except RuntimeError:
-        raise CarvanaError("decoded photos need a home directory: set $CARVANA_CACHE to a folder") from None
+        raise CarvanaError("no home directory for decoded photos: set $CARVANA_CACHE to a folder") from None
 
 
 def cached_dataset(

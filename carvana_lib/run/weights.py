@@ -17,7 +17,7 @@ from ..base.devices import is_out_of_memory
 from ..base.errors import CarvanaError, CarvanaWarning
 from ..base.files import write_atomically
 from ..config import TrainConfig
-from ..unet import UNet, with_patches
+from ..unet import UNet
 
 BEST_WEIGHTS = "best.safetensors"
 PRETRAINED = Path(__file__).parent.parent / "weights"
@@ -140,17 +140,10 @@ def _pretrained_names() -> str:
 
 
 def start_weights(model: UNet, path: str | Path) -> None:
-    """Give `model` the trained weights of `path`; weights of a net without patches are fitted to one with patches.
-
-    Raises:
-        CarvanaError: as `load_model`, or weights of a net of another shape.
-    """
+    """Give `model` the weights of `path`. Raises CarvanaError as `load_model`, or if the nets differ in shape."""
     trained, _ = load_model(path)
-    state = trained.state_dict()
-    if trained.patch == 1 < model.patch:
-        state = with_patches(state, model.patch)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(trained.state_dict())
     except RuntimeError as error:
         raise CarvanaError(
             f"start={path}: its net has another shape ({_mismatch(error)}): set base_channels, depth, norm, up and "

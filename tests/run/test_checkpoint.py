@@ -129,20 +129,17 @@ def test_weights_that_come_along_are_loaded_by_name(tmp_path, monkeypatch):
 # Weights to start from.
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (1, 4)])
-def test_a_training_starts_from_the_given_net(tmp_path, before, after):
-    old = model_of(tiny(patch=before)).eval()
-    save_weights(tmp_path / "old.safetensors", old, tiny(patch=before))
-    new = model_of(tiny(patch=after), seed=1).eval()
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_training_starts_from_the_given_net(tmp_path, patch):
+    old, new = (model_of(tiny(patch=patch), seed=seed).eval() for seed in (0, 1))
+    save_weights(tmp_path / "old.safetensors", old, tiny(patch=patch))
+    photo = torch.rand(1, 3, 16, 16)
+    assert not torch.allclose(new(photo), old(photo))
     start_weights(new, tmp_path / "old.safetensors")
-    small = torch.rand(1, 3, 16, 16)
-    scale = after // before
-    large = small.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    expected = old(small).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    assert torch.allclose(new(large), expected, atol=1e-4)
+    assert torch.equal(new(photo), old(photo))
 
 
-@pytest.mark.parametrize(("before", "after"), [({"patch": 2}, {}), ({"patch": 2}, {"patch": 4}), ({"depth": 3}, {})])
+@pytest.mark.parametrize(("before", "after"), [({}, {"patch": 2}), ({"patch": 2}, {}), ({"depth": 3}, {})])
 def test_a_net_of_another_shape_is_no_start(tmp_path, before, after):
     save_weights(tmp_path / "old.safetensors", model_of(tiny(**before)), tiny(**before))
     with pytest.raises(CarvanaError, match=r"another shape \((size mismatch|Unexpected key).*\): set base_channels"):

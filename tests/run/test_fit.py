@@ -216,11 +216,8 @@ def test_a_damaged_checkpoint_is_named(carvana, tmp_path):
 def test_training_starts_from_the_weights_it_is_given(trained, carvana, tmp_path):
     fresh = fit(tiny(epochs=1, learning_rate=1e-5), carvana, tmp_path / "fresh", progress=False)
     started = fit(tiny(epochs=1, learning_rate=1e-5, start=str(trained)), carvana, tmp_path / "started", progress=False)
-    patched = tiny(epochs=1, learning_rate=1e-5, start=str(trained), size=(96, 64), patch=2)
-    finer = fit(patched, carvana, tmp_path / "finer", progress=False)
     assert fresh[-1]["dice"] < 0.8
     assert started[-1]["dice"] > 0.9
-    assert finer[-1]["dice"] > 0.9
 
 
 def test_weights_of_another_net_are_refused_as_a_start(trained, carvana, tmp_path):
