@@ -85,7 +85,7 @@ def on_change(update: Callable[[], None], *controls: widgets.Widget) -> None:
 
 
 def with_number(slider: widgets.FloatSlider | widgets.IntSlider, name: str) -> widgets.Widget:
-    """The slider after a number field; each follows the other. Unlike a slider, the field has a label to be read aloud."""
+    """The slider after a number field; each follows the other. Screen readers can read the label of the field only."""
     kind = widgets.BoundedFloatText if isinstance(slider, widgets.FloatSlider) else widgets.BoundedIntText
     limits = {"min": slider.min, "max": slider.max, "step": slider.step}
     number = kind(slider.value, **limits, description=name, style=LABEL, layout={"width": "12.5em"})
