@@ -20,7 +20,7 @@ _SCORE = re.compile(r"(?<![\w.])[01]\.\d{3,}(?![\w.]*\d)")  # three decimals or 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readme", action="store_true", help="put the table of scores into README")
+    parser.add_argument("--readme", action="store_true", help="put claim and table of scores into README")
     options = parser.parse_args()
     found = read_results()
     (ROOT / "docs" / "results.md").write_text(page(found), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from statistics import mean
@@ -17,16 +16,10 @@ Found = dict[str, dict]
 
 
 def read_results() -> Found:
-    """Every JSON file of docs/results and its experiments by its name without .json, and the speed benchmark's.
-
-    `small_training` holds the minutes of all stages, the sum over a CSV file that has a row an epoch.
-    """
+    """Every JSON file of docs/results and its experiments by its name without .json, and the speed benchmark's."""
     files = [*RESULTS.glob("*.json"), *(RESULTS / "experiments").glob("*.json")]
     files.append(ROOT / "benchmarks" / "results" / "speed.json")
-    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)}
-    with open(RESULTS / "small_training.csv", newline="") as file:
-        found["small_training"] = {"minutes": sum(float(row["seconds"]) for row in csv.DictReader(file)) / 60}
-    return found
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)}
 
 
 def page(found: Found) -> str:
