@@ -69,16 +69,21 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     return found
 
 
-def list_pairs(root: str | Path, folds: Iterable[int] | None = None) -> list[Pair]:
-    """Every photo with its mask, sorted by name; only the cars of `folds` if given.
+def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | None = None) -> list[Pair]:
+    """Every photo of a folder, or of several, with its mask, sorted by name; only the cars of `folds` if given.
 
     File names are read, files are not opened: `read_photo` and `read_mask` find broken ones. Raises CarvanaError:
-    no folder, no photos, a wrong name, a photo without a mask, or no cars of `folds`.
+    no folder, no photos, a wrong name, a photo without a mask, a car in two folders, or no cars of `folds`.
     """
-    found, faults = scan(Path(root))
-    if faults:
-        raise CarvanaError(several(faults))
-    pairs = [Pair(*files) for files in found]
+    pairs: list[Pair] = []
+    for folder in [root] if isinstance(root, str | Path) else root:
+        found, faults = scan(Path(folder))
+        if faults:
+            raise CarvanaError(several(faults))
+        cars, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]
+        if twice := next((pair for pair in new if pair.car in cars), None):
+            raise CarvanaError(f"{twice.photo} shows a car that another data folder has too: use only one of them")
+        pairs += new
     wanted = set(range(10) if folds is None else folds)
     chosen = [pair for pair in pairs if pair.fold in wanted]
     if not chosen:

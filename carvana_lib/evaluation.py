@@ -19,21 +19,21 @@ from .prediction import logit, predict_logits, upsample
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Counts and outline errors of every photo, in the order of `names`.
+    """Counts and outline errors of every photo, in the order of `names`."""
 
-    Attributes:
-        names: `<car>_<view>` of each photo.
-        counts: int64 (N, 4), see `metrics.confusion`.
-        boundary_errors: float64 (N,), pixels of the mask's own size; empty if not measured.
-    """
-
-    names: list[str]
-    counts: torch.Tensor
-    boundary_errors: np.ndarray
+    names: list[str]  # `<car>_<view>` of each photo
+    counts: torch.Tensor  # int64 (N, 4), see `metrics.confusion`
+    boundary_errors: np.ndarray  # float64 (N,), pixels of the mask's own size; empty if not measured
 
     @property
     def dice(self) -> np.ndarray:
         return dice(self.counts, "none").numpy()
+
+    def part(self, names: set[str]) -> Evaluation:
+        """Only the photos of `names`."""
+        rows = [row for row, name in enumerate(self.names) if name in names]
+        errors = self.boundary_errors[rows] if len(self.boundary_errors) else self.boundary_errors
+        return Evaluation([self.names[row] for row in rows], self.counts[rows], errors)
 
     def summary(self) -> dict[str, object]:
         """The scores by name, ready for JSON; `metrics` says what each one is."""
@@ -113,10 +113,8 @@ def score(
     """Count each predicted mask against the true one.
 
     Args:
-        maps: for each photo to score its index and a map, float32 (1, 1, h, w) of any size: logits or probabilities.
+        maps: for each photo to score its index and a map, float32 (1, 1, h, w) of any size; there are `total` maps.
         cut: a pixel is car where the map, upsampled to the mask's own size, is above this value.
-        outlines: measure the boundary error too.
-        total: the number of maps.
         title: of the progress bar; None for no bar.
     """
 

@@ -26,32 +26,19 @@ if typing.TYPE_CHECKING:
 
 
 class Trainer:
-    """A U-Net in training, in one of the processes that train it.
+    """A U-Net in training on a number of `photos`, in one of the processes that train it.
 
-    Attributes:
-        model: the net, on its device.
-        net: the net as accelerate runs it: in the chosen precision, compiled if asked for, over all processes.
-        average: the moving average of the weights; None with `ema_decay=0`.
-        batch_size: photos a step, over all processes.
-        steps_per_epoch, total_steps: photos that do not fill a last batch are left out; every epoch leaves out others.
-        epochs_done, steps_done: the position; `steps_done` counts the steps of the epoch that is not over.
-
-    Args:
-        config: the settings.
-        photos: the number of training photos.
-        accelerator: None makes one for this machine and `config`.
-
-    Raises:
-        CarvanaError: a batch that cannot be shared by the processes, or fewer photos than they need.
+    Raises CarvanaError for a batch that the processes cannot share, or fewer photos than they need.
     """
 
     def __init__(self, config: TrainConfig, photos: int, accelerator: Accelerator | None = None) -> None:
         self.config = config
         self.accelerator = accelerator or make_accelerator(config.precision, config.accumulate)
         self.batch_size = shared_batch_size(config, photos, self.accelerator.num_processes)
+        # Photos that do not fill a last batch are left out; every epoch leaves out others.
         self.steps_per_epoch = photos // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
-        self.epochs_done = self.steps_done = 0
+        self.epochs_done = self.steps_done = 0  # the position; steps of the epoch that is not over
         torch.manual_seed(config.seed)
         self.model = config.build_model().to(self.accelerator.device)
         self.model.recompute = config.recompute
@@ -63,6 +50,7 @@ class Trainer:
         # "reduce-overhead" replays a whole step as one CUDA graph.
         mode = "reduce-overhead" if config.cuda_graphs else "default"
         compiled = torch.compile(self.model, mode=mode) if config.compile else self.model
+        # `net` is the model as accelerate runs it: in the chosen precision, over all processes.
         self.net, self.optimizer = self.accelerator.prepare(compiled, optimizer)
         self.loss_function = LOSSES[config.loss]
         self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
@@ -143,11 +131,7 @@ class Trainer:
 
 
 def shared_batch_size(config: TrainConfig, photos: int, processes: int) -> int:
-    """Photos a step: `config.batch_size`, or as many as there are, in equal parts for the processes.
-
-    Raises:
-        CarvanaError: the batch does not divide into processes * accumulate parts, or there are fewer photos than parts.
-    """
+    """Photos a step, over all processes: `config.batch_size`, or as many as there are, in equal parts."""
     parts = processes * config.accumulate
     batch_size = min(config.batch_size, photos // parts * parts)
     if config.batch_size % parts or batch_size == 0:

@@ -38,25 +38,24 @@ def run_train(options: argparse.Namespace) -> int:
             options.parser.error(f"--start {config.start} is replaced by --overwrite: name another --out")
     if options.overwrite and Path.cwd().is_relative_to(out.resolve()):
         options.parser.error(f"--overwrite replaces {out}, the folder you are in: go to another")
-    root = find_data(options.data)
+    roots = [find_data(root) for root in options.data or [None]]
     aside = put_aside(out)
     if options.resume and not has_checkpoint(out) and has_config(aside):
-        raise CarvanaError(
-            f"{out} holds nothing to resume; {aside} does, left by an --overwrite that was stopped: "
-            f"rename it to {out}, or train in another --out"
-        )
+        what = f"{out} holds nothing to resume; {aside} does, left by an --overwrite that was stopped"
+        raise CarvanaError(f"{what}: rename it to {out}, or train in another --out")
     if options.resume and not has_checkpoint(out):
         print(f"Nothing to resume in {out}: training starts from the beginning", file=sys.stderr)
     accelerator = make_accelerator(config.precision, config.accumulate)
     with replaced_run(out) if options.overwrite and accelerator.is_main_process else nullcontext():
         # The others wait, or they would find the old run half gone.
         accelerator.wait_for_everyone()
-        history = fit(config, root, out, resume=options.resume)
+        history = fit(config, roots, out, resume=options.resume)
     # At the interpreter's exit, gloo's threads now and then abort the process.
     accelerator.end_training()
     best = max(history, key=lambda row: row["dice"])
     print(f"Best validation Dice {best['dice']:.4f} (epoch {best['epoch']:.0f}). Weights, curves and settings: {out}")
-    print(f"Next: carvana evaluate --weights {shlex.quote(str(out))} --data {shlex.quote(str(root))}")
+    data = " ".join(f"--data {shlex.quote(str(root))}" for root in roots)
+    print(f"Next: carvana evaluate --weights {shlex.quote(str(out))} {data}")
     return 0
 
 
@@ -79,9 +78,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.figure and options.figure in (options.json, rows_file):
         options.parser.error(f"--json and --figure would both write {options.figure}")
     model, config = _load(options)
-    root = find_data(options.data)
-    dataset = cached_dataset(list_pairs(root, options.fold), config.size)
-    training = [pair for pair in list_pairs(root) if pair.fold in TRAINING_FOLDS]
+    roots = [find_data(root) for root in options.data or [None]]
+    dataset = cached_dataset(list_pairs(roots, options.fold), config.size)
+    training = [pair for pair in list_pairs(roots) if pair.fold in TRAINING_FOLDS]
     # The mean masks of 64 cars are those of 266, and their small masks are read in seconds.
     cars = sorted({pair.car for pair in training})
     chosen = set(cars[:: -(-len(cars) // 64) or 1])
@@ -90,6 +89,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
     rows = baselines(training, dataset)
     summary = result.summary()
     print(table(summary, rows))
+    if len(roots) > 1:
+        inside = {root: {pair.name for pair in dataset.pairs if pair.photo.is_relative_to(root)} for root in roots}
+        summary["folders"] = {str(root): result.part(names).summary() for root, names in inside.items() if names}
+        for root, part in summary["folders"].items():
+            print(f"{root}: Dice {part['dice']:.4f}, accuracy {part['accuracy']:.4f}, {part['n_images']} photos")
     if options.json:
         settings = {"weights": str(options.weights or "small"), "fold": list(options.fold)}
         settings |= {"threshold": options.threshold, "tta": options.tta, "size": config.size}

@@ -79,7 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
     data = OneLineParser(add_help=False)
     places = "$CARVANA_DATA, data/carvana, data/sample"
-    data.add_argument("--data", type=Path, help=f"folder that holds train/ and train_masks/ (default: {places})")
+    what = f"folder that holds train/ and train_masks/, may be given several times (default: {places})"
+    data.add_argument("--data", type=Path, action="append", help=what)
     weights = OneLineParser(add_help=False)
     named = "weights of the package by name (default: small)"
     weights.add_argument("--weights", type=Path, help=f".safetensors file, run folder, or {named}")

@@ -33,13 +33,10 @@ def warn(message: str) -> None:
 
 
 def check_settings(config: TrainConfig, at_once: int) -> None:
-    """Settings that are allowed, but not together or not for this net.
+    """Warn of settings that are allowed, but not together or not for this net.
 
-    Args:
-        at_once: photos that go through the net at once, in each process.
-
-    Raises:
-        CarvanaError: batch norm would have a single value a channel to norm with.
+    `at_once` photos go through the net at once, in each process. Raises CarvanaError if batch norm would have a single
+    value of each channel to norm with.
     """
     low, high = _USUAL_RATES
     if not low <= config.learning_rate <= high:
@@ -52,10 +49,8 @@ def check_settings(config: TrainConfig, at_once: int) -> None:
             f"batch norm cannot work on one photo at a time that is a single pixel on the deepest level "
             f"(size={config.size}, depth={config.depth}): choose a larger batch_size or size, or norm=None"
         )
-    warn(
-        "batch norm sees one photo at a time, so its averages are of that photo alone: "
-        "choose a larger batch_size, less accumulate, or norm=None"
-    )
+    cure = "choose a larger batch_size, less accumulate, or norm=None"
+    warn(f"batch norm sees one photo at a time, so its averages are of that photo alone: {cure}")
 
 
 def check_masks(masks: np.ndarray, fold: str) -> None:
@@ -66,26 +61,21 @@ def check_masks(masks: np.ndarray, fold: str) -> None:
     highest, lowest = max(mask.max() for mask in masks), min(mask.min() for mask in masks)
     what = "background" if highest < 128 else "car" if lowest >= 128 else "background or car"
     scale = f" (their highest value is {highest}: car must be 255)" if 0 < highest < 128 else ""
-    raise CarvanaError(
-        f"every {fold} mask is {what} alone{scale}: there is nothing to tell apart; "
-        "see `carvana check-data` and correct the masks"
-    )
+    cure = "see `carvana check-data` and correct the masks"
+    raise CarvanaError(f"every {fold} mask is {what} alone{scale}: there is nothing to tell apart; {cure}")
 
 
 def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch: int, out: Path) -> None:
     """CarvanaError for the first loss that cannot be, with the photos (`names`) of its step."""
     for loss, photos in zip(losses, names, strict=True):
+        where = f"in epoch {epoch} on the photos {' '.join(photos)}"
         if not math.isfinite(loss):
-            raise CarvanaError(
-                f"the loss became {loss} in epoch {epoch} on the photos {' '.join(photos)}: look at those "
-                f"files, or lower learning_rate; {_kept(out)}"
-            )
+            cure = f"look at those files, or lower learning_rate; {_kept(out)}"
+            raise CarvanaError(f"the loss became {loss} {where}: {cure}")
         # Rounding takes the Dice loss of a perfect mask a little below 0.
         if loss < -1e-4:
-            raise CarvanaError(
-                f"the loss fell below 0, to {loss:.4g}, in epoch {epoch} on the photos {' '.join(photos)}: "
-                "only masks outside 0 to 1 do that; divide masks of 0 to 255 by 255"
-            )
+            cure = "only masks outside 0 to 1 do that; divide masks of 0 to 255 by 255"
+            raise CarvanaError(f"the loss fell below 0, to {loss:.4g}, {where}: {cure}")
 
 
 def check_weights(model: nn.Module, epoch: int, out: Path) -> None:
@@ -100,12 +90,7 @@ def _kept(out: Path) -> str:
 
 
 def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> None:
-    """Warn when the net learns nothing.
-
-    Args:
-        history: with the epoch that just ended.
-        counts: of its validation, see `metrics.confusion`.
-    """
+    """Warn when the net learns nothing. `history` holds the epoch that just ended, `counts` are of its validation."""
     epoch, rate = len(history), f"learning_rate={config.learning_rate:g}"
     total = counts.sum(0)
     for columns, what in (([TP, FP], "background"), ([FN, TN], "car")):
@@ -118,10 +103,8 @@ def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> 
     if losses[-1] > 1.02 * losses[0]:
         warn(f"epoch {epoch}: the loss rose from {losses[0]:.4f} to {losses[-1]:.4f}: lower {rate}")
     else:
-        warn(
-            f"epoch {epoch}: the loss does not fall ({losses[0]:.4f} at first, {losses[-1]:.4f} now): raise {rate}, "
-            "or look whether the masks belong to the photos (`carvana check-data`)"
-        )
+        what = f"the loss does not fall ({losses[0]:.4f} at first, {losses[-1]:.4f} now)"
+        warn(f"epoch {epoch}: {what}: raise {rate}, or check that masks belong to photos (`carvana check-data`)")
 
 
 def name_failure(
@@ -129,23 +112,17 @@ def name_failure(
 ) -> CarvanaError | None:
     """What a device does when it is full or gone, as an error that says how to go on; None for anything else.
 
-    Args:
-        where: in the training the error came.
-        saved: what is saved, and how to go on from there.
-        batch_size: photos a step, over all processes.
+    `where` says what the training did, `saved` what is saved. `batch_size` counts the photos of all processes.
     """
     what = reason(error)
     if is_out_of_memory(error):
         return CarvanaError(f"out of memory {where} with {_smaller(config, batch_size, processes)}. {saved}")
     if "C++ compiler" in str(error):
-        return CarvanaError(
-            f"compile=True needs a C++ compiler: install one, or train with compile=False (--no-compile). {saved}"
-        )
+        cure = "install one, or train with compile=False (--no-compile)"
+        return CarvanaError(f"compile=True needs a C++ compiler: {cure}. {saved}")
     if isinstance(error, getattr(torch, "AcceleratorError", ())) or any(word in what for word in _GPU_GONE):
-        return CarvanaError(
-            f"the GPU failed {where} ({what}): see whether nvidia-smi still shows it, restart the kernel or "
-            f"the machine if not. {saved}"
-        )
+        cure = "see whether nvidia-smi still shows it, restart the kernel or the machine if not"
+        return CarvanaError(f"the GPU failed {where} ({what}): {cure}. {saved}")
     if any(word in what for word in _PARTNER_GONE):
         return CarvanaError(f"another process of this training ended {where}: see its message. {saved}")
     return None
@@ -159,10 +136,8 @@ def net_must_fit(config: TrainConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise CarvanaError(
-            f"no memory for a net of base_channels={config.base_channels} and depth={config.depth}: lower them, "
-            "or end other programs"
-        ) from error
+        net = f"a net of base_channels={config.base_channels} and depth={config.depth}"
+        raise CarvanaError(f"no memory for {net}: lower them, or end other programs") from error
 
 
 def _smaller(config: TrainConfig, batch_size: int, processes: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -29,19 +29,18 @@ _SEED_STRIDE = 1_000_003  # keeps the random numbers of neighbouring seeds apart
 
 def fit(
     config: TrainConfig,
-    root: str | Path,
+    root: str | Path | Sequence[str | Path],
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train on the training folds of `root`, validate on its validation fold, fill the run folder.
+    """Train on the training folds of `root`, or of several folders, validate on their validation fold.
 
-    The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume), previous.pt
-    (the checkpoint before, should last.pt be damaged), best.safetensors (weights of the epoch with the
-    highest validation Dice; the averaged weights if `ema_decay` is set) and TensorBoard curves. The same
-    seed on the same CPU gives the same weights, also when training was stopped on the way and resumed.
-    Training that goes wrong warns (CarvanaWarning, see `run.alarms`).
+    The run folder holds config.json, metrics.csv (a row an epoch), last.pt (to resume), previous.pt (the checkpoint
+    before, should last.pt be damaged), best.safetensors (weights of the epoch with the highest validation Dice; the
+    averaged weights if `ema_decay` is set) and TensorBoard curves. The same seed on the same CPU gives the same
+    weights, also after a stop and a resume. Training that goes wrong warns (CarvanaWarning, see `run.alarms`).
 
     Args:
         out: run folder; new or empty unless `resume`.
@@ -53,9 +52,8 @@ def fit(
         One dict an epoch: epoch, learning_rate, loss, dice, accuracy, iou, seconds, images_per_second.
 
     Raises:
-        CarvanaError: unusable data (before training starts), a run that exists, a run folder that another
-            process trains in, a loss that is not finite, a disk or memory that is full, a GPU that is
-            gone (the last good checkpoint and weights stay).
+        CarvanaError: unusable data (before training starts), a run that exists or that another process trains, a loss
+            that is not finite, a full disk or memory, a GPU that is gone (the last checkpoint and weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
     out = Path(out)
@@ -82,7 +80,7 @@ def fit(
 
 
 def open_datasets(
-    config: TrainConfig, root: str | Path, progress: bool = True
+    config: TrainConfig, root: str | Path | Sequence[str | Path], progress: bool = True
 ) -> tuple[CarvanaDataset, CarvanaDataset]:
     """Training and validation photos, decoded at `config.size`; every file was read once without a fault."""
     train, validation = list_pairs(root, TRAINING_FOLDS), list_pairs(root, [VALIDATION_FOLD])

@@ -55,8 +55,7 @@ def has_checkpoint(out: Path) -> bool:
 def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to resume from, or None for a new run in an empty folder.
 
-    Raises:
-        CarvanaError: `out` is not empty and `resume` is False, or it holds a run with other settings.
+    Raises CarvanaError if `out` is not empty and `resume` is False, or if it holds a run with other settings.
     """
     started = has_config(out)
     if not started and _is_free(out):
@@ -67,15 +66,13 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
         raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
     saved, now = asdict(read_config(out)), asdict(config)
     if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
-        raise CarvanaError(
-            f"{out} was trained with other settings (see {out / CONFIG}): resume with those, or name another --out"
-        )
+        cure = "resume with those, or name another --out"
+        raise CarvanaError(f"{out} was trained with other settings (see {out / CONFIG}): {cure}")
     state = load_checkpoint(out)
     # A header and one epoch: the training may have been killed between the scores and the checkpoint of that epoch.
     if state is None and (out / METRICS).exists() and len((out / METRICS).read_text().splitlines()) > 2:
-        raise CarvanaError(
-            f"{out} holds scores and no checkpoint to resume from: train in another --out, with --start {out}"
-        )
+        cure = f"train in another --out, with --start {out}"
+        raise CarvanaError(f"{out} holds scores and no checkpoint to resume from: {cure}")
     return state
 
 

@@ -21,21 +21,15 @@ from .weights import BEST_WEIGHTS, best_dice, save_weights, start_weights
 
 
 class RunState:
-    """A `Trainer`, and what is known of its run.
-
-    Attributes:
-        history: a row for each epoch that is over.
-        loss_sum, seconds: of the steps of this epoch; the seconds also count the steps before a stop.
-        best_dice: of the weights in best.safetensors; -1 without any.
-        saved: the position of the newest checkpoint; "" without one.
-        keep_last: whether the next checkpoint keeps the one before as the spare.
-    """
+    """A `Trainer`, and what is known of its run."""
 
     def __init__(self, trainer: Trainer, train: Sequence[Pair], validation: Sequence[Pair]) -> None:
         self.trainer = trainer
-        self.history: History = []
-        self.loss_sum, self.seconds, self.best_dice = 0.0, 0.0, -1.0
-        self.saved, self.keep_last = "", True
+        self.history: History = []  # a row for each epoch that is over
+        self.loss_sum = self.seconds = 0.0  # of the steps of this epoch, also of those before a stop
+        self.best_dice = -1.0  # of the weights in best.safetensors
+        self.saved = ""  # the position of the newest checkpoint
+        self.keep_last = True  # as the spare, when the next checkpoint is written
         # What has to stay as it is for the steps of a resumed run to be the same.
         names = "/".join(pair.name for pair in [*train, *validation])
         checksum = "SHA-256 " + hashlib.sha256(names.encode()).hexdigest()[:12]
@@ -77,11 +71,7 @@ class RunState:
                 trainer.average.module.load_state_dict(trainer.model.state_dict())
 
     def finish_epoch(self, counts: torch.Tensor) -> None:
-        """Add the epoch to the history and go to the start of the next one.
-
-        Args:
-            counts: of the validation photos, see `metrics.confusion`.
-        """
+        """Add the epoch, with the `counts` of its validation, to the history; go to the start of the next epoch."""
         trainer, rate = self.trainer, self.trainer.schedule.get_last_lr()[0]
         row = {"epoch": trainer.epochs_done + 1, "learning_rate": rate, "loss": self.loss_sum / trainer.steps_done}
         scores = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
@@ -118,9 +108,9 @@ class RunState:
         for name, now in self.sizes.items():
             if (then := checkpoint.get(name)) != now:
                 what = f"{name.replace('_', ' ')}: {then} then, {now} now"
+                cure = "restore them, or train again from the start"
                 raise CarvanaError(
-                    f"the training photos or settings are not those the run started with ({what}): restore them, or "
-                    "train again from the start"
+                    f"the training photos or settings are not those the run started with ({what}): {cure}"
                 )
         for name, part in self.parts.items():
             if name == "scaler" and name not in checkpoint["parts"]:
@@ -130,10 +120,8 @@ class RunState:
             except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 if is_out_of_memory(error):
                     raise
-                raise CarvanaError(
-                    f"the checkpoint in {out} belongs to another net ({name}): restore {out}, or train again from the "
-                    "start"
-                ) from error
+                cure = f"restore {out}, or train again from the start"
+                raise CarvanaError(f"the checkpoint in {out} belongs to another net ({name}): {cure}") from error
         trainer = self.trainer
         trainer.epochs_done, trainer.steps_done = checkpoint["epoch"], checkpoint["step"]
         self.loss_sum, self.seconds, self.history = (checkpoint[name] for name in ("loss_sum", "seconds", "history"))

@@ -56,11 +56,9 @@ def weights_file(path: str | Path) -> Path:
         path = path / BEST_WEIGHTS
         if not path.exists():
             raise CarvanaError(f"{path.parent} holds no {BEST_WEIGHTS}: train for an epoch first, or name another run")
-    # Reading a pipe would wait forever.
-    if not path.is_file():
-        raise CarvanaError(
-            f"no weights {path}: check the path, train with `carvana train`, or take those named {_pretrained_names()}"
-        )
+    if not path.is_file():  # reading a pipe would wait forever
+        cure = f"check the path, train with `carvana train`, or take those named {_pretrained_names()}"
+        raise CarvanaError(f"no weights {path}: {cure}")
     return path
 
 
@@ -87,9 +85,8 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UN
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        raise CarvanaError(
-            f"{path} does not fit the net of its own config ({_mismatch(error)}): get the file again"
-        ) from None
+        what = f"{path} does not fit the net of its own config ({_mismatch(error)})"
+        raise CarvanaError(f"{what}: get the file again") from None
     # The weights of the package are in half precision.
     return model.float().to(device).eval(), config
 
@@ -124,11 +121,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def load_pretrained(name: str = "small", device: torch.device | str = "cpu") -> tuple[UNet, TrainConfig]:
-    """A trained U-Net of the package, and its settings; `docs/model_card.md` says how it was trained.
-
-    Raises:
-        CarvanaError: there are no weights of that name.
-    """
+    """A trained U-Net of the package, and its settings; `docs/model_card.md` says how it was trained."""
     path = PRETRAINED / f"{name}.safetensors"
     if not path.exists():
         raise CarvanaError(f"carvana_lib has no weights named {name!r}: choose one of {_pretrained_names()}")
@@ -145,10 +138,8 @@ def start_weights(model: UNet, path: str | Path) -> None:
     try:
         model.load_state_dict(trained.state_dict())
     except RuntimeError as error:
-        raise CarvanaError(
-            f"start={path}: its net has another shape ({_mismatch(error)}): set base_channels, depth, norm, up and "
-            "patch as there"
-        ) from None
+        cure = "set base_channels, depth, norm, up and patch as there"
+        raise CarvanaError(f"start={path}: its net has another shape ({_mismatch(error)}): {cure}") from None
 
 
 def best_dice(out: Path) -> float:

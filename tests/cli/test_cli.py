@@ -395,3 +395,20 @@ def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys, error):
 
     monkeypatch.setattr("carvana_lib.prepare.doctor.scan", fail)
     assert "not enough memory: end other programs" in failure(capsys, "check-data", carvana)
+
+
+def test_several_data_folders_train_together_and_are_scored_one_by_one(carvana, tmp_path, capsys):
+    for view in (1, 2):
+        write_pair(tmp_path / "more", 31, view)
+    folders = ["--data", str(carvana), "--data", str(tmp_path / "more")]
+    small = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--epochs", "1"]
+    assert main(["train", "--preset", "quick", "--out", str(tmp_path / "run"), *small, *folders]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"--data {carvana} --data {tmp_path / 'more'}")
+    scores = tmp_path / "scores.json"
+    assert main(["evaluate", "--weights", str(tmp_path / "run"), "--json", str(scores), *folders]) == 0
+    found = json.loads(scores.read_text())
+    parts = found["folders"]
+    assert {name: part["n_images"] for name, part in parts.items()} == {str(carvana): 8, str(tmp_path / "more"): 2}
+    mean = sum(part["dice"] * part["n_images"] for part in parts.values()) / 10
+    assert found["dice"] == pytest.approx(mean)
+    assert f"{tmp_path / 'more'}: Dice" in capsys.readouterr().out

@@ -379,3 +379,13 @@ def test_bytes_behind_a_progressive_photo_are_no_scans(tmp_path):
     with open(tmp_path / "a.jpg", "ab") as file:
         file.write(b"\xff\xda\x01" * 1000)
     assert read_photo(tmp_path / "a.jpg").shape == (48, 64, 3)
+
+
+def test_several_folders_are_used_together(carvana, tmp_path):
+    write_pair(tmp_path / "more", 31, 1)
+    pairs = list_pairs([carvana, tmp_path / "more"])
+    assert pairs == list_pairs(carvana) + list_pairs(tmp_path / "more")
+    assert [pair.car for pair in list_pairs([carvana, tmp_path / "more"], [1])][-1] == car_name(31)
+    write_pair(tmp_path / "again", 11, 1)
+    with pytest.raises(CarvanaError, match="another data folder has too"):
+        list_pairs([carvana, tmp_path / "again"])
