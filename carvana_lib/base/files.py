@@ -24,13 +24,8 @@ def write_atomically(
 
     The temporary file always has the same name: the next write overwrites what a killed process left of it.
 
-    Args:
-        keep: the file that was at `path` gets this name instead of being replaced.
-        cure: what to do when the file cannot be written, for the message.
-
-    Raises:
-        CarvanaError: the file cannot be written (disk full, no permission), another process writes it
-            now, or `path` is a folder, a device or a pipe. The old file stays.
+    With `keep` the file that was at `path` gets that name instead of being replaced. Raises CarvanaError, with `cure`, if
+    the file cannot be written, if another process writes it now, or if `path` is no plain file. The old file stays.
     """
     try:
         if path.exists() and not path.is_file():

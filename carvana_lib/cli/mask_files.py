@@ -23,9 +23,7 @@ def predict_folder(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """File name and mask, bool (height, width), of each photo in `folder`, by name, with a progress bar.
 
-    Raises:
-        CarvanaError: at the first step, for no such folder or no photos in it; later, for a photo that
-            cannot be read.
+    Raises CarvanaError at the first step for a folder without photos, later for a photo that cannot be read.
     """
     logit(threshold)
     if not folder.is_dir():
@@ -43,13 +41,8 @@ def predict_files(
 ) -> list[Path]:
     """Write `<name>_mask.png` (0 and 255) and `<name>_overlay.jpg` for each photo, at its own size.
 
-    Returns:
-        The masks' paths.
-
-    Raises:
-        CarvanaError: a photo cannot be read, two photos would write the same file, or one of the files
-            would replace a photo: nothing is written for any photo then. Or a file cannot be written: the
-            files of the photos before it stay.
+    Returns the masks' paths. Raises CarvanaError before anything is written if a photo cannot be read, if two photos
+    would write the same file, or if a file would replace a photo; later if a file cannot be written.
     """
     from ..pictures.overlays import overlay
 

@@ -28,11 +28,7 @@ _BUILDING = ".building-"
 
 
 def cache_folder() -> Path:
-    """`$CARVANA_CACHE`, or this system's folder for caches.
-
-    Raises:
-        CarvanaError: the user has no home directory that could hold it.
-    """
+    """`$CARVANA_CACHE`, or this system's folder for caches. Raises CarvanaError without a home directory."""
     if named := os.environ.get("CARVANA_CACHE"):
         return Path(named)
     try:
@@ -55,8 +51,7 @@ def load_arrays(
 
     While another process decodes the same photos, this one waits and then uses the same arrays.
 
-    Raises:
-        CarvanaError: a file cannot be used (all are tried first), or the disk is too full.
+    Raises CarvanaError if a file cannot be used (all are tried first), or if the disk is too full.
     """
     entry = (folder or cache_folder()) / cache_key(pairs, size)
     if (arrays := _open(entry)) is None:
@@ -80,8 +75,7 @@ def _open(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
 def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
     """Name of the cache entry: changes when a source file's name, length or time changes.
 
-    Raises:
-        CarvanaError: a file is gone, or a link leads nowhere.
+    Raises CarvanaError if a file is gone, or a link leads nowhere.
     """
     files = []
     for pair in pairs:
@@ -112,18 +106,16 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: 
             building.mkdir()
             free = shutil.disk_usage(folder).free
             if need > free:
-                raise CarvanaError(
-                    f"{folder} needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height} and has "
-                    f"{free / 1e9:.2f} GB: free some, or set $CARVANA_CACHE to another disk"
-                )
+                what = f"needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height}"
+                cure = "free some, or set $CARVANA_CACHE to another disk"
+                raise CarvanaError(f"{folder} {what} and has {free / 1e9:.2f} GB: {cure}")
             _decode_all(pairs, size, building, progress)
             with suppress(OSError):  # where there are no locks, another process may have been first
                 os.rename(building, entry)
     except OSError as error:
-        raise CarvanaError(
-            f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error}): "
-            "free some space there, or set $CARVANA_CACHE to another folder"
-        ) from None
+        what = f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error})"
+        cure = "free some space there, or set $CARVANA_CACHE to another folder"
+        raise CarvanaError(f"{what}: {cure}") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

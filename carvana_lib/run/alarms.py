@@ -45,10 +45,9 @@ def check_settings(config: TrainConfig, at_once: int) -> None:
     if config.norm != "batch" or at_once > 1:
         return
     if max(config.size) <= config.patch * 2**config.depth:
-        raise CarvanaError(
-            f"batch norm cannot work on one photo at a time that is a single pixel on the deepest level "
-            f"(size={config.size}, depth={config.depth}): choose a larger batch_size or size, or norm=None"
-        )
+        where = f"a single pixel on the deepest level (size={config.size}, depth={config.depth})"
+        cure = "choose a larger batch_size or size, or norm=None"
+        raise CarvanaError(f"batch norm cannot work on one photo at a time that is {where}: {cure}")
     cure = "choose a larger batch_size, less accumulate, or norm=None"
     warn(f"batch norm sees one photo at a time, so its averages are of that photo alone: {cure}")
 

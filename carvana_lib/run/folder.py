@@ -78,13 +78,10 @@ def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] 
 
 @contextmanager
 def hold_run(out: Path) -> Iterator[None]:
-    """Make the run folder `out` if it is not there, and keep other trainings out of it.
+    """Make the run folder `out` if it is not there, and keep other trainings out of it; remove it if it stays empty.
 
     The lock is a file in the folder, which other machines or containers may know under another path.
-    A folder that was made and stayed empty is removed again.
-
-    Raises:
-        CarvanaError: another process trains there, or the folder cannot be made.
+    Raises CarvanaError if another process trains there, or if the folder cannot be made.
     """
     new = not os.path.exists(out)
     try:
@@ -121,11 +118,9 @@ def put_aside(out: Path) -> Path:
 def replaced_run(out: Path) -> Iterator[None]:
     """Put the run folder `out` aside, as `<out>.replaced`, for a new run in its place.
 
-    At the end, the old run is deleted if the new one has weights, and comes back if the new one has
-    nothing. If the new one has a checkpoint and no weights yet, both stay.
-
-    Raises:
-        CarvanaError: as `hold_run`, or `out` or `<out>.replaced` is not a run folder or cannot be moved.
+    At the end, the old run is deleted if the new one has weights, and comes back if the new one has nothing. If the
+    new one has a checkpoint and no weights yet, both stay. Raises CarvanaError as `hold_run`, or if one of the two is
+    not a run folder or cannot be moved.
     """
     out, aside = out.resolve(), put_aside(out)
     try:

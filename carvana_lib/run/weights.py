@@ -63,13 +63,9 @@ def weights_file(path: str | Path) -> Path:
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> tuple[UNet, TrainConfig]:
-    """The trained U-Net, ready to predict, and the settings it was trained with.
+    """The trained U-Net of a .safetensors file or a run folder, ready to predict, and the settings of its training.
 
-    Args:
-        path: a .safetensors file, or a run folder.
-
-    Raises:
-        CarvanaError: no such file, not weights, or not weights of a U-Net of its own config.
+    Raises CarvanaError: no such file, not weights, or not weights of a U-Net of its own config.
     """
     path = weights_file(path)
     try:
