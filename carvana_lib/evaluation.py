@@ -151,11 +151,9 @@ def score(
 def baselines(
     train: CarvanaDataset | None, dataset: CarvanaDataset, progress: bool = True
 ) -> dict[str, dict[str, float]]:
-    """Dice and accuracy of predictions that never look at the photo.
+    """Dice and accuracy, on the photos of `dataset`, of predictions that never look at the photo.
 
-    Args:
-        train: training photos whose mean masks are the guess; None leaves out those baselines.
-        dataset: photos to score.
+    The mean masks of `train` are the guesses; None leaves out those baselines.
     """
     guesses: dict[str, dict[int, torch.Tensor]] = {"all background": {}}
     if train is not None:

@@ -38,6 +38,8 @@ class Trainer:
         # Photos that do not fill a last batch are left out; every epoch leaves out others.
         self.steps_per_epoch = photos // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
+        # That go through the net at once, in each process.
+        self.photos_at_once = self.batch_size // self.accelerator.num_processes // config.accumulate
         self.epochs_done = self.steps_done = 0  # the position; steps of the epoch that is not over
         torch.manual_seed(config.seed)
         self.model = config.build_model().to(self.accelerator.device)
@@ -124,11 +126,6 @@ class Trainer:
         model.load_state_dict(source.state_dict())
         return model.eval()
 
-    @property
-    def photos_at_once(self) -> int:
-        """Photos that go through the net at once, in each process."""
-        return self.batch_size // self.accelerator.num_processes // self.config.accumulate
-
 
 def shared_batch_size(config: TrainConfig, photos: int, processes: int) -> int:
     """Photos a step, over all processes: `config.batch_size`, or as many as there are, in equal parts."""
@@ -136,10 +133,8 @@ def shared_batch_size(config: TrainConfig, photos: int, processes: int) -> int:
     batch_size = min(config.batch_size, photos // parts * parts)
     if config.batch_size % parts or batch_size == 0:
         cure = f"choose a multiple of {parts}" if config.batch_size % parts else "use fewer of them, or more photos"
-        raise CarvanaError(
-            f"batch_size={config.batch_size} for {photos} photos cannot be shared by processes x accumulate = "
-            f"{processes} x {config.accumulate}: {cure}"
-        )
+        what = f"processes x accumulate = {processes} x {config.accumulate}"
+        raise CarvanaError(f"batch_size={config.batch_size} for {photos} photos cannot be shared by {what}: {cure}")
     return batch_size
 
 

@@ -21,14 +21,8 @@ def best_device() -> torch.device:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception is how Python, a CPU or a GPU says that memory is full."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "annot allocate memory" in text
-        or "DefaultCPUAllocator" in text
-        or "ALLOC_FAILED" in text
-    )
+    full = ("out of memory", "annot allocate memory", "DefaultCPUAllocator", "ALLOC_FAILED")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in full)
 
 
 def pick_precision(precision: str, device: torch.device) -> str:

@@ -24,8 +24,8 @@ def write_atomically(
 
     The temporary file always has the same name: the next write overwrites what a killed process left of it.
 
-    With `keep` the file that was at `path` gets that name instead of being replaced. Raises CarvanaError, with `cure`, if
-    the file cannot be written, if another process writes it now, or if `path` is no plain file. The old file stays.
+    With `keep` the file that was at `path` gets that name instead of being replaced. Raises CarvanaError, with `cure`,
+    if the file cannot be written, if another process writes it now, or if `path` is no plain file. The old file stays.
     """
     try:
         if path.exists() and not path.is_file():
