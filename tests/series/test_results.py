@@ -1,12 +1,13 @@
 """The results page and README hold the numbers of docs/results, and nothing else."""
 
 import json
-import re
 
 import pytest
 from jinja2 import UndefinedError
 from safetensors import safe_open
 
+from benchmarks.experiments import protocols
+from carvana_lib import TrainConfig, preset
 from carvana_lib.run.weights import PRETRAINED
 from tools.results import __main__ as results
 from tools.results import page
@@ -28,7 +29,7 @@ def test_the_committed_page_is_what_the_json_files_say():
 
 def test_no_score_is_typed_by_hand_into_the_page():
     assert results.scores(page.TEMPLATE.read_text(encoding="utf-8")) == []
-    assert "0.9947" in results.scores(text_of("docs/results.md"))
+    assert f"{FOUND['small']['dice']:.4f}" in results.scores(text_of("docs/results.md"))
 
 
 def test_a_result_that_is_missing_is_named():
@@ -38,15 +39,17 @@ def test_a_result_that_is_missing_is_named():
         page.page(other)
 
 
-def test_readme_holds_the_table():
+def test_readme_holds_claim_and_table():
     text = text_of("README.md")
     assert results.fill(text, page.blocks(FOUND)) == text, "run `python -m tools.results --readme`"
 
 
 def test_readme_repeats_lines_of_the_page():
-    table = page.blocks(FOUND)["scores"]
-    assert "`small`" in table
-    assert table in text_of("docs/results.md")
+    parts = page.blocks(FOUND)
+    assert set(parts) == {"claim", "scores"}
+    assert "`published`" in parts["claim"]
+    assert "`small`" in parts["scores"]
+    assert all(part in text_of("docs/results.md") for part in parts.values())
 
 
 @pytest.mark.parametrize("file", results.CHECKED, ids=lambda file: file.relative_to(page.ROOT).as_posix())
@@ -72,7 +75,7 @@ def test_a_changed_result_changes_page_and_readme():
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused():
-    with pytest.raises(SystemExit, match="no place for `scores`"):
+    with pytest.raises(SystemExit, match="no place for `claim`"):
         results.fill("no markers here", page.blocks(FOUND))
 
 
@@ -86,11 +89,32 @@ def test_a_difference_is_larger_than_seeds_make_only_if_the_arms_do_not_overlap(
     assert page.minutes(one) == 12
 
 
-@pytest.mark.parametrize("name", ["docs/results.md", "docs/model_card.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "docs/model_card.md"])
 def test_the_recipe_is_the_one_that_the_weights_record(name):
     with safe_open(PRETRAINED / "small.safetensors", framework="np") as file:
-        recorded = [part for part in file.metadata()["command"].split("; ") if part.startswith("carvana train")]
-    one_line = re.sub(r" \\\n +", " ", text_of(name)).replace("--data data/carvana", "--data carvana")
-    assert len(recorded) == 3
-    written = [line.strip() for line in one_line.splitlines() if line.strip().startswith("carvana train")]
-    assert [sorted(line.split()) for line in written] == [sorted(line.split()) for line in recorded]
+        recorded = file.metadata()["command"]
+    assert recorded.startswith("carvana train --preset small ")
+    assert recorded in text_of(name)
+
+
+@pytest.mark.parametrize(
+    ("result", "name"), [("small_training", "small"), ("published_photo", "published"), ("published_car", "published")]
+)
+def test_the_preset_holds_the_settings_of_the_recorded_training(result, name):
+    assert TrainConfig.from_json(json.dumps(FOUND[result]["config"])) == preset(name)
+
+
+def test_the_thresholds_were_measured_with_the_shipped_weights():
+    curve = FOUND["thresholds"]["curve"]
+    assert curve["dice"][50] == pytest.approx(FOUND["small"]["dice"], abs=1e-5)
+    assert curve["accuracy"][50] == pytest.approx(FOUND["small"]["accuracy"], abs=1e-5)
+
+
+def test_the_split_by_photo_scores_96_photos_of_cars_that_are_trained_on():
+    train, scored = protocols.split_pairs(page.ROOT / "data" / "sample", "photo")
+    assert len(scored) == FOUND["published_photo"]["n_val"] == 96
+    assert not {pair.name for pair in train} & {pair.name for pair in scored}
+    assert {pair.car for pair in scored} <= {pair.car for pair in train}
+    assert protocols.split_pairs(page.ROOT / "data" / "sample", "photo") == (train, scored)
+    train, scored = protocols.split_pairs(page.ROOT / "data" / "sample", "car")
+    assert not {pair.car for pair in train} & {pair.car for pair in scored}
