@@ -166,11 +166,9 @@ def ceilings(test: Sequence[Pair]) -> dict[str, object]:
         masks = torch.from_numpy(np.array(dataset.masks()))[:, None].float() / 255
         row = {}
         for kind, small in (("soft", masks), ("hard", (masks > 0.5).float())):
-            guesses = (
-                (i, lambda high, wide, one=small[i : i + 1]: upsample(one, high, wide)[0, 0] > 0.5)
-                for i in range(len(dataset))
-            )
-            counts = score(guesses, dataset, False, len(dataset), f"Ceiling {width}x{height}, {kind} masks").counts
+            maps = ((index, small[index : index + 1]) for index in range(len(dataset)))
+            title = f"Ceiling {width}x{height}, {kind} masks"
+            counts = score(maps, 0.5, dataset, False, len(dataset), title).counts
             row[kind] = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item()}
         rows[f"{width}x{height}"] = row
     return {"photos": len(test), "sizes": rows}
