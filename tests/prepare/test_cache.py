@@ -66,7 +66,7 @@ def test_a_second_build_waits_for_the_first_and_decodes_nothing(broken, tmp_path
 
     def read_when_the_other_waits(photo, mask, size):
         if not decoded:
-            assert "Another process decodes these photos" in said.get(timeout=100)
+            assert "Another process decodes these photos" in said.get(timeout=1000)
         decoded.append(photo)
         return real(photo, mask, size)
 

@@ -83,7 +83,7 @@ fit(tiny(epochs=3, log_every=2, checkpoint_minutes=0.0, colour=0.1), {data!r}, {
 
 def run_child(data: Path, out: Path, kill_at: int) -> subprocess.CompletedProcess:
     code = CHILD.format(kill_at=kill_at, data=str(data), out=str(out))
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=2500)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

@@ -32,7 +32,7 @@ def two(carvana, tmp_path_factory):
     script.write_text(CHILD.format(settings=SETTINGS, data=str(carvana), out=str(out)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29573", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(launch, capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=2500, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stdout.splitlines() if line.startswith("HISTORY 2 ")]
     assert len(lines) == 1
@@ -69,7 +69,7 @@ def test_the_launcher_of_notebooks_trains_like_torchrun(two, carvana, tmp_path):
     script = tmp_path / "cell.py"
     script.write_text(NOTEBOOK.format(settings=SETTINGS, data=str(carvana), out=str(tmp_path / "run")))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "1"}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=2500, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "PROCESS 0 OF 2" in done.stdout
     assert "PROCESS 1 OF 2" in done.stdout
@@ -102,7 +102,7 @@ def test_two_processes_overwrite_a_run_once(carvana, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29593"]
     call = ["-m", "carvana_lib", "train", "--overwrite", "--data", str(carvana), "--out", str(out), *settings]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=2500, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     with open(out / "metrics.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
@@ -114,7 +114,7 @@ def test_what_is_refused_is_refused_in_one_line_by_each_process(carvana, tmp_pat
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29613"]
     call = ["-m", "carvana_lib", "train", "--data", str(carvana), "--out", str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=2500, env=environment)
     assert done.returncode != 0
     assert "unexpected" not in done.stderr
     assert f"carvana: {tmp_path} exists: --resume goes on with it" in done.stderr
@@ -128,7 +128,7 @@ def test_two_processes_fall_back_to_the_same_checkpoint(carvana, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29603"]
     call = ["-m", "carvana_lib", "train", "--resume", "--data", str(carvana), "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=250, env=environment)
+    done = subprocess.run([*launch, *call], capture_output=True, text=True, timeout=2500, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     # Each of them says so, and none takes away what the other reads.
     assert done.stderr.count("going on from the one before") == 2

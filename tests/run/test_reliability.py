@@ -193,7 +193,7 @@ COMMAND = [sys.executable, "-m", "carvana_lib", "train", "--size", "48x32", "--b
 COMMAND += ["--batch-size", "4", "--log-every", "1", "--checkpoint-minutes", "0", "--epochs", "100000"]
 
 
-def wait_for(condition, seconds=250):
+def wait_for(condition, seconds=2500):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -210,7 +210,7 @@ def test_a_stopped_command_saves_says_how_to_go_on_and_goes_on(carvana, tmp_path
     try:
         wait_for((out / "last.pt").exists)
         child.send_signal(number)
-        errors = child.communicate(timeout=250)[1]
+        errors = child.communicate(timeout=2500)[1]
     finally:
         child.kill()
     assert child.returncode == 130
@@ -234,7 +234,7 @@ len(history)
 def reply_to(client, request: str) -> dict:
     """What the kernel answers; it may answer its client's own greetings first."""
     while True:
-        message = client.get_shell_msg(timeout=250)
+        message = client.get_shell_msg(timeout=2500)
         if message["parent_header"].get("msg_id") == request:
             return message["content"]
 
