@@ -14,38 +14,38 @@ from importlib import import_module
 
 _NAMES = {
     # Data: files become arrays, cars are split into folds.
-    "data": "CarvanaDataset Pair TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD car_fold find_data list_pairs",
+    "data": "CarvanaDataset TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD find_data list_pairs",
     "images": "read_mask read_photo resize",
     "prepare.cache": "cached_dataset",
     "transforms": "Augment normalise",
     # The net and its weights.
-    "unet": "DoubleConv UNet count_parameters valid_output_side",
+    "unet": "UNet",
     "run.weights": "load_model load_pretrained",
     "extras.onnx": "export_onnx",
     # Training.
-    "config": "PRESETS TrainConfig preset",
-    "losses": "LOSSES bce_dice_loss bce_loss boundary_loss dice_loss",
-    "training": "Trainer average_weights make_optimizer make_schedule",
+    "config": "TrainConfig preset",
+    "losses": "bce_dice_loss bce_loss",
+    "training": "Trainer",
     "run.fit": "draw_batches epoch_order fit open_datasets",
     "run.folder": "remove_run",
-    "base.devices": "best_device make_accelerator",
+    "base.devices": "best_device",
     # Prediction and scores.
     "prediction": "predict_array predict_logits predict_photo upsample",
     "metrics": "accuracy bootstrap_interval boundary boundary_error confusion dice iou precision recall",
-    "evaluation": "Evaluation baselines evaluate",
-    "extras.thresholds": "BINS Histograms Predictions histogram predict_dataset to_levels",
+    "evaluation": "baselines evaluate",
+    "extras.thresholds": "predict_dataset",
     "extras.tiles": "predict_tiled",
     "extras.neighbours": "nearest_outside random_parts",
     "extras.submission": "read_submission rle_decode rle_encode write_submission",
     # Pictures.
-    "pictures.overlays": "BLUE ORANGE error_map heat_map outline overlay",
+    "pictures.overlays": "BLUE ORANGE error_map overlay",
     "pictures.figures": "picture_grid plot_extremes plot_history show show_table",
     "pictures.u_drawing": "draw_unet record_levels",
     # Tools to drag, and the errors that say what to do.
     "widgets.threshold_tuner": "ThresholdTuner",
     "widgets.explorers": "AugmentationExplorer FeatureViewer Turntable",
     "widgets.segmenter": "PhotoSegmenter",
-    "base.errors": "CarvanaError CarvanaWarning",
+    "base.errors": "CarvanaError",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_HOME)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 import yaml
 
-from carvana_lib import PRESETS
+from carvana_lib.config import PRESETS
 from carvana_lib.cli import commands
 
 ROOT = Path(__file__).parents[2]
