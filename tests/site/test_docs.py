@@ -10,8 +10,8 @@ import nbformat
 import pytest
 import yaml
 
-from carvana_lib.config import PRESETS
 from carvana_lib.cli import commands
+from carvana_lib.config import PRESETS
 
 ROOT = Path(__file__).parents[2]
 TEACH = ROOT / "docs" / "teach"
