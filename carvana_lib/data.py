@@ -76,7 +76,8 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
     no folder, no photos, a wrong name, a photo without a mask, a car in two folders, or no cars of `folds`.
     """
     pairs: list[Pair] = []
-    for folder in [root] if isinstance(root, str | Path) else root:
+    folders = [root] if isinstance(root, str | Path) else root
+    for folder in folders:
         found, faults = scan(Path(folder))
         if faults:
             raise CarvanaError(several(faults))
@@ -88,7 +89,8 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
     chosen = [pair for pair in pairs if pair.fold in wanted]
     if not chosen:
         there = sorted({pair.fold for pair in pairs})
-        raise CarvanaError(f"{root} holds no cars of fold {sorted(wanted)}, only of {there}: add such cars")
+        where = " and ".join(map(str, folders))
+        raise CarvanaError(f"{where} holds no cars of fold {sorted(wanted)}, only of {there}: add such cars")
     return chosen
 
 

@@ -90,7 +90,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     summary = result.summary()
     print(table(summary, rows))
     if len(roots) > 1:
-        inside = {root: {pair.name for pair in dataset.pairs if pair.photo.is_relative_to(root)} for root in roots}
+        inside = {root: {pair.name for pair in dataset.pairs if pair.photo.parents[1] == root} for root in roots}
         summary["folders"] = {str(root): result.part(names).summary() for root, names in inside.items() if names}
         for root, part in summary["folders"].items():
             print(f"{root}: Dice {part['dice']:.4f}, accuracy {part['accuracy']:.4f}, {part['n_images']} photos")

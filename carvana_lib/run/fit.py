@@ -69,7 +69,10 @@ def fit(
         with net_must_fit(config):
             train.keep_on(accelerator.device)
             state = RunState(Trainer(config, len(train), accelerator), train.pairs, validation.pairs)
-            state.start() if checkpoint is None else state.restore(checkpoint, out)
+            if checkpoint is None:
+                state.start()
+            else:
+                state.restore(checkpoint, out)
         if main:
             check_settings(config, state.trainer.photos_at_once)
             write_atomically(out / CONFIG, lambda temporary: temporary.write_text(config.to_json()))

@@ -387,6 +387,8 @@ def test_several_folders_are_used_together(carvana, tmp_path):
     pairs = list_pairs([carvana, tmp_path / "more"])
     assert pairs == list_pairs(carvana) + list_pairs(tmp_path / "more")
     assert [pair.car for pair in list_pairs([carvana, tmp_path / "more"], [1])][-1] == car_name(31)
+    with pytest.raises(CarvanaError, match=r"carvana\d* and .*more holds no cars of fold \[9\], only of"):
+        list_pairs([carvana, tmp_path / "more"], [9])
     write_pair(tmp_path / "again", 11, 1)
     with pytest.raises(CarvanaError, match="another data folder has too"):
         list_pairs([carvana, tmp_path / "again"])
