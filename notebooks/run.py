@@ -113,7 +113,7 @@ def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, s
     page = path.with_suffix(".html").name
     (out / page).write_text(relink(describe(body, notebook), path.parent, out), encoding="utf-8")
     title, promise = notebook.cells[0].source.split("\n\n")[:2]
-    return page, title.lstrip("# "), promise
+    return page, title.lstrip("# "), promise.replace("`", "")  # the index shows plain text
 
 
 def describe(page: str, notebook: nbformat.NotebookNode) -> str:
