@@ -43,6 +43,7 @@ class TrainConfig:
     shift: Share = 0.0  # share of the side, either way
     warped: Share = 1.0  # share of the photos that are rotated, scaled and shifted
     colour: Share = 0.0  # share of brightness, contrast and saturation, either way
+    backdrop: Share = 0.0  # share of the photos whose car is put on a drawn background
     ema_decay: Share = 0.995  # of the averaged weights, a step; 0 switches averaging off
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # bf16, else fp16 (GPU) or float32 (CPU)
     channels_last: bool = True  # memory layout that most devices are fast with

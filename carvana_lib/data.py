@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,6 +107,8 @@ class CarvanaDataset(Dataset):
     size: tuple[int, int] = (240, 160)  # (width, height) in pixels
     arrays: tuple[np.ndarray, np.ndarray] | None = None  # decoded images (N, H, W, 3) and masks (N, H, W)
     _kept: list[torch.Tensor] | None = field(default=None, init=False)  # `arrays` in a GPU's memory
+    # After `keep_masks`, every mask at its own size, eight pixels in a byte, and its width.
+    _kept_masks: list[tuple[torch.Tensor, int]] | None = field(default=None, init=False)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -154,3 +157,17 @@ class CarvanaDataset(Dataset):
     def native_mask(self, index: int) -> np.ndarray:
         """The mask as it is on disk: bool (height, width)."""
         return read_mask(self.pairs[index].mask)
+
+    def keep_masks(self, device: torch.device) -> None:
+        """Keep every mask at its own size on `device`: 0.3 MB each, since a byte holds eight pixels."""
+        with ThreadPoolExecutor() as pool:
+            masks = pool.map(self.native_mask, range(len(self)))
+            self._kept_masks = [(torch.from_numpy(np.packbits(m, axis=1)).to(device), m.shape[1]) for m in masks]
+
+    def native_mask_on(self, index: int, device: torch.device) -> torch.Tensor:
+        """`native_mask` on `device`: bool (height, width). After `keep_masks` no file is read and nothing is copied."""
+        if self._kept_masks is None:
+            return torch.from_numpy(self.native_mask(index)).to(device)
+        packed, width = self._kept_masks[index]
+        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+        return (packed[..., None] >> places & 1).flatten(1)[:, :width].bool().to(device)

@@ -119,10 +119,11 @@ def score(
     """
 
     def score_one(index: int, score_map: torch.Tensor) -> tuple[str, torch.Tensor, float]:
-        target = torch.from_numpy(dataset.native_mask(index))
+        target = dataset.native_mask_on(index, score_map.device)
         prediction = upsample(score_map, *target.shape)[0, 0] > cut
-        counts = confusion(prediction[None], target.to(prediction.device)[None])[0].cpu()
-        error = boundary_error(prediction.cpu().numpy(), target.numpy()) if outlines else 0.0
+        # The counts stay on the device: fetching them for each photo would make a GPU wait.
+        counts = confusion(prediction[None], target[None])[0]
+        error = boundary_error(prediction.cpu().numpy(), target.cpu().numpy()) if outlines else 0.0
         return dataset.pairs[index].name, counts, error
 
     rows = []
@@ -144,7 +145,7 @@ def score(
             rows.append(future.result())
             bar.update()
     names, counts, errors = zip(*rows, strict=True) if rows else ((), (), ())
-    table = torch.stack(counts) if counts else torch.zeros(0, 4, dtype=torch.int64)
+    table = torch.stack(counts).cpu() if counts else torch.zeros(0, 4, dtype=torch.int64)
     return Evaluation(list(names), table, np.array(errors if outlines else []))
 
 

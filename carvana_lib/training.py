@@ -49,13 +49,17 @@ class Trainer:
         self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
         optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(optimizer, config, self.total_steps)
-        # "reduce-overhead" replays a whole step as one CUDA graph.
-        mode = "reduce-overhead" if config.cuda_graphs else "default"
-        compiled = torch.compile(self.model, mode=mode) if config.compile else self.model
+        self.augment = Augment(
+            config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped, config.backdrop
+        )
+        net, self.loss_function = self.model, LOSSES[config.loss]
+        if config.compile:
+            # "reduce-overhead" records what net and loss launch as CUDA graphs, and replays them.
+            mode = "reduce-overhead" if config.cuda_graphs else "default"
+            net, self.loss_function = (torch.compile(part, mode=mode) for part in (net, self.loss_function))
+            self.change = torch.compile(self.change)
         # `net` is the model as accelerate runs it: in the chosen precision, over all processes.
-        self.net, self.optimizer = self.accelerator.prepare(compiled, optimizer)
-        self.loss_function = LOSSES[config.loss]
-        self.augment = Augment(config.flip, config.rotate, config.scale, config.shift, config.colour, config.warped)
+        self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
 
     def step(self, images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """The five moves, then schedule and average; returns the mean loss, a scalar that stays on the device.
@@ -88,13 +92,19 @@ class Trainer:
         Args:
             images: uint8 (N, 3, H, W).
             masks: uint8 (N, 1, H, W), 255 times the share of the pixel that is car.
-            draws: float32 (N, transforms.DRAWS) in [0, 1), the random numbers of the augmentation.
+            draws: the random numbers of the augmentation, as `Augment.draw` makes them.
         """
         device = self.accelerator.device
-        images, masks = (part.to(device, non_blocking=True).float() / 255 for part in (images, masks))
+        return self.change(*(part.to(device, non_blocking=True) for part in (images, masks, draws)))
+
+    def change(
+        self, images: torch.Tensor, masks: torch.Tensor, draws: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `prepare` does once all three are on the device."""
+        images, masks = images.float() / 255, masks.float() / 255
         if not self.config.soft_masks:
             masks = (masks > 0.5).float()
-        images, masks = self.augment.apply(images, masks, draws.to(device))
+        images, masks = self.augment.apply(images, masks, draws)
         images = normalise(images)
         return images.contiguous(memory_format=torch.channels_last) if self.config.channels_last else images, masks
 
@@ -111,9 +121,8 @@ class Trainer:
         mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
         # Without gradients twice the photos of a step fit; a CPU has its own best number.
         at_once = None if accelerator.device.type == "cpu" else min(32, 2 * self.photos_at_once)
-        part = evaluate(
-            self.trained_model(), dataset, batch_size=at_once, outlines=False, indices=mine, progress=progress
-        )
+        model = self.model if self.average is None else self.average.module
+        part = evaluate(model.eval(), dataset, batch_size=at_once, outlines=False, indices=mine, progress=progress)
         counts = torch.zeros(len(dataset), 4, dtype=torch.int64, device=accelerator.device)
         counts[list(mine)] = part.counts.to(accelerator.device)
         counts = accelerator.reduce(counts, "sum").cpu()

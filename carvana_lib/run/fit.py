@@ -17,7 +17,6 @@ from ..config import TrainConfig
 from ..data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from ..prepare.cache import cached_dataset
 from ..training import Trainer
-from ..transforms import DRAWS
 from .alarms import check_epoch, check_losses, check_masks, check_settings, check_weights, name_failure, net_must_fit
 from .folder import CONFIG, hold_run, prepare_run
 from .history import METRICS, History, epoch_line, write_metrics
@@ -68,6 +67,8 @@ def fit(
         check_masks(validation.masks(), "validation")
         with net_must_fit(config):
             train.keep_on(accelerator.device)
+            if validation.keep_on(accelerator.device):
+                validation.keep_masks(accelerator.device)
             state = RunState(Trainer(config, len(train), accelerator), train.pairs, validation.pairs)
             if checkpoint is None:
                 state.start()
@@ -169,7 +170,7 @@ def draw_batches(trainer: Trainer, dataset: CarvanaDataset) -> Iterator[tuple[to
         # The random numbers depend on seed and step alone: they are the same after a resume and for
         # any number of processes, and no generator needs saving.
         seed = config.seed * _SEED_STRIDE + trainer.epochs_done * trainer.steps_per_epoch + step
-        draws = torch.rand((len(indices), DRAWS), generator=torch.Generator().manual_seed(seed))
+        draws = trainer.augment.draw(len(indices), torch.Generator().manual_seed(seed))
         yield trainer.prepare(*dataset.batch(indices[mine].tolist()), draws[mine])
 
 
