@@ -7,6 +7,7 @@ else
 BIN := .venv/bin
 endif
 SETUP := .venv/ready
+COLAB := .venv/colab
 
 .DEFAULT_GOAL := help
 .PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons mutants reliability slides handout book lock clean
@@ -41,10 +42,11 @@ slides: $(SETUP) ## slides of all notebooks, in build/slides (npm is needed the 
 handout: $(SETUP) ## one page on U-Net, Dice and shapes, build/handout.pdf
 	$(BIN)/python -m tools.site.handout
 
-test: $(SETUP) ## run the tests, the style checks and all notebooks
+test: $(SETUP) $(COLAB)/ready ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+	PYTHONPATH=$(COLAB) $(BIN)/python -m pytest tests/widgets
 	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 1000 --nbval-kernel-startup-timeout 600 -p no:cacheprovider notebooks/[01]*.ipynb notebooks/app/*.ipynb
 
@@ -83,6 +85,12 @@ lock: $(SETUP) ## renew requirements.lock from pyproject.toml
 
 clean: ## remove the environment and everything that was built
 	rm -rf .venv build runs
+
+# Colab's versions of ipywidgets and its kernel, for the tests of the tools: a folder to put in front of the path.
+$(COLAB)/ready: tests/widgets/colab.txt $(SETUP)
+	$(BIN)/python -m uv pip install --quiet --python .venv --no-deps --target $(COLAB) -r tests/widgets/colab.txt
+	PYTHONPATH=$(COLAB) $(BIN)/python -c 'import ipywidgets, IPython; assert ipywidgets.__version__ == "7.7.1" and IPython.__version__ == "7.34.0"'
+	@touch $@
 
 # Made last, so that an installation that was stopped is done again.
 $(SETUP): requirements.lock pyproject.toml

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,13 +20,28 @@ from ..pictures.overlays import overlay
 from ..prediction import predict_array
 from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
-_HELP = (
-    "A JPEG or PNG of up to 50 megapixels. It goes to the machine this notebook runs on and nowhere else. If a file "
-    "of more than 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool "
-    "<code>photo=read_photo(path)</code>."
+_HELP = "A JPEG or PNG of up to 50 megapixels. It goes to the machine this notebook runs on and nowhere else. "
+# How to get a photo in that is too large for the upload button.
+_JUPYTER = (
+    "If a file of more than 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool its "
+    'path: <code>PhotoSegmenter(model, config, "photo.jpg")</code>.'
+)
+_COLAB = (
+    "In Colab the button takes files of up to about 1 MB. For a larger photo, give the tool a name, "
+    "<code>tool = PhotoSegmenter(model, config)</code>, and run <code>tool.ask()</code> in a new cell: it opens "
+    "Colab's own file dialogue."
 )
 # Held while a photo is decoded and predicted: of several big uploads, one at a time is in memory at its full size.
 _UPLOAD_LOCK = threading.Lock()
+
+
+def _colab_files() -> ModuleType | None:
+    """Colab's module for files, where this is Colab."""
+    if "google.colab" not in sys.modules:
+        return None
+    from google.colab import files
+
+    return files
 
 
 def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -36,10 +53,11 @@ def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 class PhotoSegmenter(Tool):
     """Upload a photo, choose a threshold, take the cut-out home.
 
-    `model` and `config` are from `load_pretrained`; `photo`, uint8 (H, W, 3), is shown until one is uploaded.
+    `model` and `config` are from `load_pretrained`; `photo`, uint8 (H, W, 3) or the path of a file, is shown until
+    another one is chosen. Raises CarvanaError if that file cannot be read.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | None = None) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | str | Path | None = None) -> None:
         super().__init__()
         self.model, self.size = model, config.size
         self.photo: np.ndarray | None = None
@@ -48,25 +66,46 @@ class PhotoSegmenter(Tool):
         self.threshold = widgets.FloatSlider(0.5, min=0, max=1, step=0.01)
         self.message, self.link = widgets.HTML(), widgets.HTML()
         rows = [widgets.Box([self.upload, self.make], layout=ROW), with_number(self.threshold, "Threshold")]
-        self.box = widgets.VBox([widgets.HTML(_HELP), *rows, self.message, self.link, self.picture])
+        text = widgets.HTML(_HELP + (_COLAB if _colab_files() else _JUPYTER))
+        self.box = widgets.VBox([text, *rows, self.message, self.link, self.picture])
         on_change(self._take_upload, self.upload)
         on_change(self.update, self.threshold)
         self.make.on_click(lambda _: self.offer())
         if photo is None:
             self.picture.layout.display = "none"
-        else:
+        elif isinstance(photo, np.ndarray):
             self.segment("photo", photo)
+        else:
+            self.segment(Path(photo).stem, read_photo(photo))
+
+    def ask(self) -> None:
+        """Ask for a photo with Colab's own file dialogue, which takes files of any size. Run it in a cell of its own.
+
+        Raises CarvanaError anywhere but in Colab.
+        """
+        files = _colab_files()
+        if files is None:
+            raise CarvanaError("this is not Colab: use the tool's button, or give the photo's path, photo=PATH")
+        for name, content in files.upload().items():
+            self._take(name, content)
 
     def _take_upload(self) -> None:
-        if not self.upload.value:
-            return
-        file = self.upload.value[0]
-        name = Path(file.name).name or "photo"
+        # ipywidgets 7 gives a dict by name, ipywidgets 8 a tuple.
+        if isinstance(self.upload.value, dict):
+            files = [(name, file["content"]) for name, file in self.upload.value.items()]
+        else:
+            files = [(file.name, file.content) for file in self.upload.value]
+        for name, content in files[-1:]:
+            self._take(name, bytes(content))
+
+    def _take(self, name: str, content: bytes) -> None:
+        """Segment an uploaded photo; if that fails, say why."""
+        name = Path(name).name or "photo"
         self.link.value = ""
         self.message.value = f"Looking for a car in {html.escape(name)} ..."
         try:
             with _UPLOAD_LOCK:
-                self.segment(Path(name).stem, read_photo(name, content=bytes(file.content)))
+                self.segment(Path(name).stem, read_photo(name, content=content))
         except CarvanaError as error:
             self.message.value = html.escape(f"{error}. Then choose a photo again.")
         except Exception as error:

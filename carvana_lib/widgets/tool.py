@@ -1,5 +1,7 @@
 """What all interactive tools share: core ipywidgets, pictures as bytes, and a still picture for where nothing runs.
 
+Only controls and traits that ipywidgets 7.7 (Colab) and 8 (JupyterLab, Kaggle, VS Code) both have are used.
+
 Pictures are JPEG or PNG bytes in `widgets.Image`: drawing with matplotlib at every move would make the sliders slow.
 While the kernel works on one move, ipywidgets keeps only the latest of the moves that follow.
 """
@@ -20,6 +22,7 @@ SHOWN_WIDTH = 720  # pixels of the largest picture shown; scores are counted at 
 LABEL = {"description_width": "7em"}
 WIDE = {"width": "98%"}
 BUTTON = {"width": "14em"}
+_PROTOCOL = {"version_major": 2, "version_minor": 0}  # of a widget's view: the same in ipywidgets 7 and 8
 ROW = {"display": "flex", "flex_flow": "row wrap", "width": "98%"}
 
 
@@ -39,16 +42,19 @@ class Tool:
         """Put a picture, uint8 (H, W, 3), into the tool."""
         self.picture.value, self.still = encode(picture), picture
 
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, object], dict[str, object]]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, object], dict[str, object]]:
         sentence = f"{type(self).__name__}: run this cell in JupyterLab, Colab or Kaggle to use it."
         # Some pages show only the picture: the sentence stands in a strip below it too.
         font, (height, width) = ImageFont.load_default(15), self.still.shape[:2]
         page = Image.new("RGB", (max(width, round(font.getlength(sentence)) + 16), height + 30), "white")
         page.paste(Image.fromarray(self.still))
         ImageDraw.Draw(page).text((8, height + 6), sentence, "black", font)
-        data = dict(self.box._repr_mimebundle_(**kwargs))
-        data["text/plain"] = sentence
-        data["image/png"] = base64.b64encode(encode(np.asarray(page), "PNG")).decode()
+        # ipywidgets 8 could give the view; 7, which Colab has, displays a widget in another way.
+        data = {
+            "application/vnd.jupyter.widget-view+json": {**_PROTOCOL, "model_id": self.box.model_id},
+            "text/plain": sentence,
+            "image/png": base64.b64encode(encode(np.asarray(page), "PNG")).decode(),
+        }
         return data, {"image/png": {"alt": f"Still picture of {sentence}"}}
 
 

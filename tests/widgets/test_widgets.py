@@ -6,15 +6,18 @@ import json
 import re
 import shutil
 import struct
+import sys
 import zlib
-from types import SimpleNamespace
+from types import ModuleType
 
+import ipywidgets as widgets
 import numpy as np
 import pytest
 import torch
 from helpers import draw
 from PIL import Image
 
+from carvana_lib.base.errors import CarvanaError
 from carvana_lib.cli.options import build_parser
 from carvana_lib.data import list_pairs
 from carvana_lib.extras.thresholds import predict_dataset
@@ -142,16 +145,17 @@ def test_a_threshold_applied_to_the_set_orders_photos_and_views_again(tuner, pre
 
 def test_moves_and_cars_leave_no_widgets_or_figures_behind(tuner, predictions):
     import matplotlib.pyplot as plt
-    from ipywidgets.widgets.widget import _instances
+    from ipywidgets.widgets import widget
 
+    widgets_now = widget.Widget.widgets if widgets.__version__.startswith("7.") else widget._instances
     cars = {pair.car: index for index, pair in enumerate(predictions.dataset.pairs)}
     before, figures = None, plt.get_fignums()
     for _ in range(2):
         for index in cars.values():
             tuner.photo.value = index
             tuner.threshold.value = 0.3 if tuner.threshold.value == 0.7 else 0.7
-        before = before or len(_instances)
-    assert len(_instances) == before
+        before = before or len(widgets_now)
+    assert len(widgets_now) == before
     assert plt.get_fignums() == figures
 
 
@@ -189,7 +193,8 @@ def test_a_still_picture_stands_in_where_nothing_runs(tuner, dataset, net):
     viewer, segmenters = FeatureViewer(net[0], photo, net[1].size), (PhotoSegmenter(*net), PhotoSegmenter(*net, photo))
     for tool in (tuner, Turntable(dataset), AugmentationExplorer(dataset), viewer, *segmenters):
         data, metadata = tool._repr_mimebundle_()
-        assert "application/vnd.jupyter.widget-view+json" in data
+        view = data["application/vnd.jupyter.widget-view+json"]
+        assert view == {"version_major": 2, "version_minor": 0, "model_id": tool.box.model_id}
         assert data["text/plain"].startswith(f"{type(tool).__name__}: run this cell")
         assert metadata["image/png"]["alt"].endswith(data["text/plain"])
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
@@ -291,12 +296,48 @@ def as_bytes(picture: Image.Image, kind: str, **options) -> bytes:
 @pytest.fixture
 def segmenter(net):
     tool = PhotoSegmenter(*net)
-
-    tool.send = lambda name, content: (
-        setattr(tool, "upload", SimpleNamespace(value=[SimpleNamespace(name=name, content=content)])),
-        tool._take_upload(),
-    )
+    tool.send = lambda name, content: send(tool.upload, name, content)
     return tool
+
+
+def send(control: widgets.FileUpload, name: str, content: bytes) -> None:
+    """What a browser sends when a file is chosen, in the form of the ipywidgets that is installed."""
+    about = {"name": name, "type": "", "size": len(content)}
+    if widgets.__version__.startswith("7."):
+        state = {"metadata": [{**about, "lastModified": 0}], "data": [memoryview(content)], "_counter": 1}
+        control.set_state(state | {"_counter": control._counter + 1})
+    else:
+        control.set_state({"value": [{**about, "last_modified": 0, "content": memoryview(content)}]})
+
+
+def test_the_file_may_be_named_instead(net, tmp_path):
+    draw(99, 3, (120, 50))[0].save(tmp_path / "mine.png")
+    for path in (tmp_path / "mine.png", str(tmp_path / "mine.png")):
+        tool = PhotoSegmenter(*net, path)
+        assert tool.message.value.startswith("mine: 120 x 50 pixels")
+    with pytest.raises(CarvanaError, match=r"no file .*gone\.png"):
+        PhotoSegmenter(*net, tmp_path / "gone.png")
+
+
+def test_in_colab_its_own_dialogue_takes_large_photos(net, monkeypatch):
+    assert "Colab" not in PhotoSegmenter(*net).box.children[0].value
+    with pytest.raises(CarvanaError, match="this is not Colab"):
+        PhotoSegmenter(*net).ask()
+    photo = as_bytes(draw(99, 3, (120, 50))[0], "PNG")
+    files = ModuleType("google.colab.files")
+    files.upload = lambda: {"mine (1).png": photo}
+    colab = ModuleType("google.colab")
+    colab.files = files
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setitem(sys.modules, "google.colab.files", files)
+    tool = PhotoSegmenter(*net)
+    assert "about 1 MB" in tool.box.children[0].value
+    tool.ask()
+    assert tool.message.value.startswith("mine (1): 120 x 50 pixels")
+    assert tool.mask.shape == (50, 120)
+    files.upload = dict  # the learner cancels
+    tool.ask()
+    assert tool.mask.shape == (50, 120)
 
 
 def turned(picture: Image.Image) -> bytes:
