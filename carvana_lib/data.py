@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .base.data_folder import HOW_TO_GET_DATA, KAGGLE_INPUT, scan, several
+from .base.data_folder import FOLD_RULE, HOW_TO_GET_DATA, KAGGLE_INPUT, scan, several, why_unusable
 from .base.errors import CarvanaError
+from .base.files import expanded
 from .images import read_mask, read_pair
 
 TEST_FOLD = 0
@@ -51,22 +52,28 @@ def car_fold(car: str) -> int:
 def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     """Folder that holds the photos; prints one line that says which, and how much is in it.
 
-    The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folder, `data/carvana`, `data/sample`.
-    If one of the first two is named, no other is tried. Raises CarvanaError if it is unusable, or if none exists.
+    The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folders, `data/carvana`, `data/sample`.
+    If one of the first two is named, no other is tried. Kaggle's folders are passed over if they hold zips only; a
+    line then says how to use them, even if `quiet`. Raises CarvanaError if the folder is unusable, or if none exists.
     """
+    packed = {}
     if root is not None:
-        found, why = Path(root), "as asked"
+        found, why = expanded(root), "as asked"
     elif os.environ.get("CARVANA_DATA"):
-        found, why = Path(os.environ["CARVANA_DATA"]), "from $CARVANA_DATA"
+        found, why = expanded(os.environ["CARVANA_DATA"]), "from $CARVANA_DATA"
     else:
         here = Path(__file__).resolve().parent.parent
-        places = [KAGGLE_INPUT, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
-        found, why = next((place for place in places if place.is_dir()), None), "found here"
+        kaggle = [KAGGLE_INPUT, KAGGLE_INPUT.parent / "competitions" / KAGGLE_INPUT.name]
+        packed = {place: fault for place in kaggle if place.is_dir() and (fault := why_unusable(place))}
+        places = [*kaggle, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
+        found, why = next((place for place in places if place.is_dir() and place not in packed), None), "found here"
+    hints = [f"Not used: {fault}" for fault in packed.values() if found is None or found.name == "sample"]
     if found is None:
-        raise CarvanaError(f"no Carvana data found: {HOW_TO_GET_DATA}")
+        raise CarvanaError(f"no Carvana data found: {'; '.join(hints) or HOW_TO_GET_DATA}")
     pairs = list_pairs(found)
-    if not quiet:
-        print(f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos", file=sys.stderr)
+    if not quiet or hints:
+        taken = f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos"
+        print(". ".join([taken, *hints]), file=sys.stderr)
     return found
 
 
@@ -79,7 +86,7 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
     pairs: list[Pair] = []
     folders = [root] if isinstance(root, str | Path) else root
     for folder in folders:
-        found, faults = scan(Path(folder))
+        found, faults = scan(expanded(folder))
         if faults:
             raise CarvanaError(several(faults))
         cars, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]
@@ -91,7 +98,8 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
     if not chosen:
         there = sorted({pair.fold for pair in pairs})
         where = " and ".join(map(str, folders))
-        raise CarvanaError(f"{where} holds no cars of fold {sorted(wanted)}, only of {there}: add such cars")
+        what = f"{where} holds no cars of fold {sorted(wanted)}, only of {there}"
+        raise CarvanaError(f"{what}: {FOLD_RULE}; add such cars, or use another folder as well (data/sample has all)")
     return chosen
 
 

@@ -13,24 +13,26 @@ from .errors import CarvanaError
 COMPETITION = "carvana-image-masking-challenge"
 PHOTO_FOLDERS = ("train", "train_hq")
 MASK_FOLDER = "train_masks"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-MASK_SUFFIXES = (".gif", ".png")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif")
+MASK_SUFFIXES = (".gif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 KAGGLE_INPUT = Path("/kaggle/input") / COMPETITION
 HOW_TO_GET_DATA = (
     f"run `carvana download FOLDER`, or download https://www.kaggle.com/c/{COMPETITION}/data, unpack train.zip and "
     "train_masks.zip into one folder; name it with --data FOLDER or $CARVANA_DATA"
 )
+FOLD_RULE = "a car's fold is its id, a hexadecimal number, modulo 10 (0 test, 1 validation, 2 to 9 training)"
+_LAYOUT = "holds train/ with the photos (<car>_<view>.jpg) and train_masks/ with their masks (<car>_<view>_mask.gif)"
 PHOTO_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}")
-MASK_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}_mask\.(gif|png)")
+MASK_NAME = re.compile(rf"[0-9a-f]{{12}}_[0-9]{{2}}_mask\.({'|'.join(suffix[1:] for suffix in MASK_SUFFIXES)})")
 
 
 def scan(root: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
-    """Name, photo and mask of every usable pair, sorted by name, and one line for each other photo.
+    """Name in small letters, photo and mask of every usable pair, sorted by name, and one line for each other photo.
 
     File names are read, files are not opened. Raises CarvanaError if a folder is missing, or there are no photos.
     """
     photos, masks = data_folders(root)
-    # Windows and macOS do not tell capitals from small letters.
+    # Windows and macOS do not tell capitals from small letters, and a car's id is a number.
     mask_names = {name.lower(): name for name in file_names(masks)}
     photo_names = [name for name in file_names(photos) if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
     if not photo_names:
@@ -38,8 +40,8 @@ def scan(root: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
     pairs: dict[str, tuple[str, Path, Path]] = {}
     faults = []
     for file_name in photo_names:
-        photo, name = photos / file_name, os.path.splitext(file_name)[0]
-        mask = mask_names.get(f"{name}_mask.gif") or mask_names.get(f"{name}_mask.png")
+        photo, name = photos / file_name, os.path.splitext(file_name)[0].lower()
+        mask = next((found for end in MASK_SUFFIXES if (found := mask_names.get(f"{name}_mask{end}"))), None)
         if not PHOTO_NAME.fullmatch(name):
             cure = f"move it to {masks}" if MASK_NAME.fullmatch(file_name.lower()) else "rename or remove it"
             faults.append(f"{photo} is not named <12 hex digits>_<2 digits>.jpg: {cure}")
@@ -49,7 +51,15 @@ def scan(root: Path) -> tuple[list[tuple[str, Path, Path]], list[str]]:
             faults.append(f"{photo} has no mask: add {masks / name}_mask.gif or remove the photo")
         else:
             pairs[name] = (name, photo, masks / mask)
-    return list(pairs.values()), faults
+    return sorted(pairs.values()), faults
+
+
+def why_unusable(root: Path) -> str:
+    """What `scan` says against a folder; nothing if all is well."""
+    try:
+        return several(faults) if (faults := scan(root)[1]) else ""
+    except CarvanaError as error:
+        return str(error)
 
 
 def data_folders(root: Path) -> tuple[Path, Path]:
@@ -57,16 +67,18 @@ def data_folders(root: Path) -> tuple[Path, Path]:
     if not os.path.lexists(root):
         raise CarvanaError(f"no folder {root}: check the path, or {HOW_TO_GET_DATA}")
     if not root.is_dir():
-        cure = "unpack it and name the folder" if root.suffix == ".zip" else "name the folder that holds train/"
-        raise CarvanaError(f"{root} is a file: {cure}")
+        above = root.resolve().parents[:2]
+        around = next((place for place in above if any((place / name).is_dir() for name in PHOTO_FOLDERS)), None)
+        cure = f"name the folder {around}" if around else f"name a folder that {_LAYOUT}"
+        raise CarvanaError(f"{root} is a file: {'unpack it and name the folder' if root.suffix == '.zip' else cure}")
     if not os.access(root, os.R_OK | os.X_OK):
         raise CarvanaError(f"{root} cannot be read (Permission denied): change its permissions (chmod u+rx {root})")
     photos = next((root / folder for folder in PHOTO_FOLDERS if (root / folder).is_dir()), None)
     if photos is None:
         _check_instead(root, *PHOTO_FOLDERS)
         below = [place.parent for place in sorted(root.glob("*/train")) if place.is_dir()]
-        cure = f"name {below[0]}, which holds one" if below else "name the folder that holds train/ and train_masks/"
-        if not below and root.name in (*PHOTO_FOLDERS, MASK_FOLDER):
+        cure = f"name {below[0]}, which holds one" if below else f"use a folder that {_LAYOUT}"
+        if not below and any((root.resolve().parent / name).is_dir() for name in PHOTO_FOLDERS):
             cure = f"name the folder above it, {root.resolve().parent}"
         raise CarvanaError(f"{root} holds no train/ folder: {cure}")
     masks = root / MASK_FOLDER
@@ -81,8 +93,11 @@ def data_folders(root: Path) -> tuple[Path, Path]:
 def _check_instead(root: Path, *folders: str) -> None:
     """Raise CarvanaError if a file, a link, a partial download or a zip is there instead of one of the folders."""
     for folder in (root / name for name in folders):
-        place = shlex.quote(str(root)) + (" --hq" if folder.name == "train_hq" else "")
+        hq = folder.name == "train_hq" or ((root / "train_hq").is_dir() and not (root / "train").is_dir())
+        place = shlex.quote(str(root)) + (" --hq" if hq else "")
         unzip = f"unzip it in {root}, or with `carvana download FOLDER --zips {place}`"
+        if not os.access(root, os.W_OK):  # as Kaggle's input
+            unzip = f"`carvana download data/carvana --zips {place}` unpacks it into data/carvana"
         if os.path.lexists(folder):
             what = "a link that leads to no folder" if folder.is_symlink() else "a file, not a folder"
             raise CarvanaError(f"{folder} is {what}: put the folder itself there")

@@ -54,6 +54,14 @@ def write_atomically(
         raise CarvanaError(f"cannot write {path} ({error}): {cure}") from None
 
 
+def expanded(path: str | Path) -> Path:
+    """`path` with `~` replaced by the home directory, as a shell does it. Raises CarvanaError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CarvanaError(f"no home directory for {path}: write the whole path") from None
+
+
 def temporary_file(path: Path) -> Path:
     """Where `write_atomically` writes before it renames."""
     return path.with_name(f".{path.name}.part")

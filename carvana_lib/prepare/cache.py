@@ -23,7 +23,7 @@ from ..base.files import locked
 from ..data import CarvanaDataset, Pair
 from ..images import read_pair
 
-FORMAT = 2
+FORMAT = 3
 _BUILDING = ".building-"
 
 

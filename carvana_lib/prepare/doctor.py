@@ -83,7 +83,7 @@ def not_photos(photos: Path, masks: Path) -> list[str]:
 
 def not_masks(masks: Path, photos: Path) -> list[str]:
     """Masks without a photo, two masks of one photo, and everything else among the masks."""
-    photo_names = {os.path.splitext(name)[0] for name in file_names(photos)}
+    photo_names = {os.path.splitext(name)[0].lower() for name in file_names(photos)}
     faults, seen = [], {}
     for path in _not_left(masks):
         stem, suffix = os.path.splitext(path.name.lower())
@@ -105,10 +105,10 @@ def not_masks(masks: Path, photos: Path) -> list[str]:
 
 def other_splits(root: Path, photos: Path) -> list[str]:
     """Test or validation folders beside the photos that hold photos of the same cars."""
-    here, faults = {name[:12] for name in file_names(photos)}, []
+    here, faults = {name[:12].lower() for name in file_names(photos)}, []
     cure = "keep a car's photos together, or scores come out too high"
     for folder in (root / name for name in OTHER_SPLITS if (root / name).is_dir()):
-        there = {name[:12] for name in file_names(folder) if name.lower().endswith(PHOTO_SUFFIXES)}
+        there = {name[:12].lower() for name in file_names(folder) if name.lower().endswith(PHOTO_SUFFIXES)}
         if shared := sorted(here & there):
             cars = f"photos of car {shared[0]} ({len(shared)} such cars)"
             faults.append(f"{folder} and {photos} both hold {cars}: {cure}")

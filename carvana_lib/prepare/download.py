@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..base.data_folder import COMPETITION, MASK_FOLDER
 from ..base.errors import CarvanaError, reason
 from ..data import list_pairs
-from .unpack import unpack
+from .unpack import copy_unpacked, unpack
 
 FILES = f"https://www.kaggle.com/api/v1/competitions/data/download/{COMPETITION}"
 TIMEOUT = (10, 30)  # seconds to connect, and between bytes
@@ -52,7 +52,7 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
 
     Args:
         hq: the photos in higher quality, train_hq.zip.
-        zips: folder that holds the zips; nothing is fetched then.
+        zips: folder that holds the zips, or what was unpacked from them; nothing is fetched then.
 
     Returns whether anything was missing. Raises CarvanaError (no token, a wrong token, rules not accepted, no
     connection, disk full, damaged zip, or `hq` beside train/) or KeyboardInterrupt with the command that continues.
@@ -68,6 +68,9 @@ def download(folder: Path, hq: bool = False, zips: Path | None = None, progress:
         folder.mkdir(parents=True, exist_ok=True)
         for name in missing:
             archive = (zips or folder) / f"{name}.zip"
+            if zips and not archive.exists() and (zips / name).is_dir():
+                copy_unpacked(zips / name, folder / name)
+                continue
             fetched = zips is None and not archive.exists()
             if fetched:
                 _fetch(archive, progress)

@@ -14,7 +14,10 @@ from ..base.image_files import displayed_size, open_image, orientation, read_fil
 from ..data import Pair
 from ..images import read_mask
 
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF"}
+_FORMATS = {
+    **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"},
+    **{".webp": "WEBP", ".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"},
+}
 
 
 @dataclass

@@ -55,6 +55,18 @@ def unpack(archive: Path, folder: Path, progress: bool = True) -> int:
     return len(entries)
 
 
+def copy_unpacked(source: Path, folder: Path) -> None:
+    """Copy the files of `source`, what was in a zip, to `folder`, which appears when all of them are complete."""
+    building = folder.with_name(f".{folder.name}.unpacking")
+    with locked(building.with_suffix(".lock"), f"another process unpacks to {folder}: wait until it is done"):
+        shutil.rmtree(building, ignore_errors=True)  # left by a run that was killed
+        try:
+            shutil.copytree(source, building, copy_function=shutil.copyfile)
+            os.rename(building, folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
 def _extract(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path, progress: bool) -> None:
     """Write all entries to a folder beside `folder`, then rename it; after an error delete it."""
     building = folder.with_name(f".{folder.name}.unpacking")
