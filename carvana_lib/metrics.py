@@ -12,16 +12,24 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from .base.arrays import check_mask, described
+
 TP, FP, FN, TN = range(4)  # the columns of a table of counts
 
 
 def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Count the pixels of each photo: int64 (N, 4), true and false positives, false and true negatives.
 
-    Both masks are bool (N, H, W) or (N, 1, H, W), True for car. Another dtype, or two shapes, raise a ValueError.
+    Both masks are bool (N, H, W) or (N, 1, H, W), True for car. Another type or shape, or two shapes, raise a
+    ValueError.
     """
-    if predictions.dtype != torch.bool or targets.dtype != torch.bool:
-        raise ValueError(f"confusion needs bool masks, not {predictions.dtype} and {targets.dtype}: threshold first")
+    for masks in (predictions, targets):
+        if not isinstance(masks, torch.Tensor) or masks.dtype != torch.bool:
+            cure = "threshold first (logits > 0); a NumPy mask becomes one with torch.from_numpy(mask)[None]"
+            raise ValueError(f"confusion needs bool tensors, not {described(masks)}: {cure}")
+        if masks.ndim not in (3, 4) or (masks.ndim == 4 and masks.shape[1] != 1):
+            cure = "of a single mask, give mask[None]"
+            raise ValueError(f"confusion needs masks (N, H, W) or (N, 1, H, W), not {tuple(masks.shape)}: {cure}")
     if predictions.shape != targets.shape:
         raise ValueError(f"masks differ in shape: {tuple(predictions.shape)} predicted, {tuple(targets.shape)} true")
     # One photo at a time: a sum over axes would first copy all masks as int64.
@@ -65,8 +73,12 @@ def recall(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32)
 
 def _score(formula: Callable[..., torch.Tensor], counts: torch.Tensor, aggregate: str, batch_size: int) -> torch.Tensor:
     """`formula` of tp, fp, fn and tn, float64 (M,) each: of each photo, of each batch, or of all photos together."""
+    if not isinstance(counts, torch.Tensor) or counts.dtype != torch.int64 or counts.shape[1:] != (4,):
+        raise ValueError(f"scores need the counts, int64 (N, 4), that `confusion` gives, not {described(counts)}")
     if aggregate not in ("none", "image", "global", "batch"):
         raise ValueError(f"aggregate={aggregate!r} is not one of none, image, global, batch")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be at least 1")
     if len(counts) == 0:
         raise ValueError("no photos to score")
     if aggregate == "global":
@@ -79,7 +91,11 @@ def _score(formula: Callable[..., torch.Tensor], counts: torch.Tensor, aggregate
 
 
 def erode(mask: np.ndarray) -> np.ndarray:
-    """Car pixels whose neighbours beside, above and below are car too, or outside the picture: bool (H, W)."""
+    """Car pixels whose neighbours beside, above and below are car too, or outside the picture: bool (H, W).
+
+    A mask that is not a NumPy array, bool (H, W), raises a ValueError, here and in the three functions below.
+    """
+    check_mask(mask)
     inside = mask.copy()
     inside[1:] &= mask[:-1]
     inside[:-1] &= mask[1:]
@@ -106,6 +122,8 @@ def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cK
     masks are equal, and otherwise the picture's diagonal, the largest possible distance. For many predictions of one
     target, compute `target_points = outline_points(target)` once. Masks of two shapes raise a ValueError.
     """
+    for mask in (prediction, target):
+        check_mask(mask)
     if prediction.shape != target.shape:
         raise ValueError(f"masks differ in shape: {prediction.shape} predicted, {target.shape} true")
     predicted, true = outline_points(prediction), target_points or outline_points(target)
@@ -122,12 +140,21 @@ def bootstrap_interval(
     """Interval for the mean of `values`, the scores of photos, from drawing whole cars with replacement.
 
     The photos of one car resemble one another, so drawing single photos would give too narrow an interval. `level` is
-    the share of the draws whose mean lies inside. No values raise a ValueError.
+    the share of the draws whose mean lies inside. No values, a single car, a value that is not finite, or not
+    one car for each value raise a ValueError.
     """
+    values = np.asarray(values, dtype=np.float64)
     if len(values) == 0:
         raise ValueError("no scores to draw from")
-    _, car_of = np.unique(np.asarray(cars), return_inverse=True)
-    sums, photos = np.bincount(car_of, weights=np.asarray(values, dtype=np.float64)), np.bincount(car_of)
+    if values.ndim != 1 or np.shape(cars) != values.shape or not np.isfinite(values).all():
+        shapes = f"{values.shape} values, {np.shape(cars)} cars"
+        raise ValueError(f"an interval needs a finite score and a car for each photo, not {shapes}")
+    if not 0 < level < 1 or draws < 1:
+        raise ValueError(f"level={level} must be between 0 and 1, draws={draws} at least 1")
+    names, car_of = np.unique(np.asarray(cars), return_inverse=True)
+    if len(names) < 2:
+        raise ValueError("a single car says nothing about others: an interval needs at least two")
+    sums, photos = np.bincount(car_of, weights=values), np.bincount(car_of)
     drawn = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
     means = sums[drawn].sum(1) / photos[drawn].sum(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

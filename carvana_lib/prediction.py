@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from .base.arrays import described
 from .base.devices import autocast
 from .base.errors import CarvanaError
+from .base.image_files import orientation, to_rgb
 from .images import read_photo, resize
 from .transforms import normalise
 
@@ -25,7 +27,11 @@ def predict_logits(model: nn.Module, images: torch.Tensor, tta: bool = False, pr
         tta: average with the prediction for the mirrored photo (test-time augmentation).
         precision: as in TrainConfig; "auto" is bf16 where the device computes it fast; Dice
             then stays within 1e-3 of float32's.
+
+    Images of another dtype raise a ValueError: nobody could tell whether they end at 1 or at 255.
     """
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, 0 to 255, not {described(images)}: (255 * images).byte() of 0 to 1")
     inputs = normalise(images).contiguous(memory_format=torch.channels_last)
     with autocast(precision, images.device):
         logits = model(inputs).float()
@@ -59,13 +65,36 @@ def predict_photo(model: nn.Module, path: str | Path, size: tuple[int, int], tta
     return predict_array(model, read_photo(path), size, tta)
 
 
-def predict_array(model: nn.Module, photo: np.ndarray, size: tuple[int, int], tta: bool = False) -> np.ndarray:
-    """As `predict_photo`, for a photo in memory: uint8 (height, width, 3)."""
-    device = next(model.parameters()).device
-    logits = predict_logits(model, as_batch(photo, size).to(device), tta)
-    return torch.sigmoid(upsample(logits, *photo.shape[:2]))[0, 0].cpu().numpy()
+def predict_array(
+    model: nn.Module, photo: np.ndarray | Image.Image, size: tuple[int, int], tta: bool = False
+) -> np.ndarray:
+    """As `predict_photo`, for a photo in memory, see `as_image`."""
+    image, device = as_image(photo), next(model.parameters()).device
+    logits = predict_logits(model, as_batch(image, size).to(device), tta)
+    return torch.sigmoid(upsample(logits, image.height, image.width))[0, 0].cpu().numpy()
 
 
-def as_batch(photo: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    """Photo uint8 (H, W, 3) as uint8 (1, 3, height, width) of `size` = (width, height)."""
-    return torch.from_numpy(np.array(resize(Image.fromarray(photo), size))).permute(2, 0, 1)[None]
+def as_batch(photo: np.ndarray | Image.Image, size: tuple[int, int]) -> torch.Tensor:
+    """A photo, see `as_image`, as uint8 (1, 3, height, width) of `size` = (width, height)."""
+    return torch.from_numpy(np.array(resize(as_image(photo), size))).permute(2, 0, 1)[None]
+
+
+def as_image(photo: np.ndarray | Image.Image) -> Image.Image:
+    """A photo in memory as Pillow's RGB image.
+
+    It is an image of Pillow's, or an array uint8: (height, width, 3), RGBA (height, width, 4), or grey (height, width)
+    or (height, width, 1). Anything else, and an image that has to be turned first, raise a ValueError.
+    """
+    if isinstance(photo, Image.Image):
+        if orientation(photo) != 1:
+            raise ValueError("the image is not upright: turn it with PIL.ImageOps.exif_transpose, or use read_photo")
+    else:
+        shape = getattr(photo, "shape", ())
+        channels = shape[2] if len(shape) == 3 else 1
+        if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or len(shape) not in (2, 3):
+            channels = 0
+        if channels not in (1, 3, 4) or photo.size == 0:
+            cure = "read_photo gives such an array; one of 0 to 1 becomes it with (255 * photo).astype(np.uint8)"
+            raise ValueError(f"a photo must be an array, uint8 (height, width, 3), not {described(photo)}: {cure}")
+        photo = Image.fromarray(photo.reshape(shape[:2]) if channels == 1 else photo)
+    return photo if photo.mode == "RGB" else to_rgb(photo, "the photo")

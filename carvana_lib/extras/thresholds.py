@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..base.arrays import check_mask, check_probability
 from ..data import CarvanaDataset
 from ..metrics import accuracy, dice, iou
 from ..prediction import predict_logits, upsample
@@ -59,7 +60,11 @@ def threshold_index(threshold: float) -> int:
 
 
 def to_levels(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities float32 in [0, 1] as uint16 levels 0..BINS: `level > k` exactly where `probability > k / BINS`."""
+    """Probabilities float32 in [0, 1] as uint16 levels 0..BINS: `level > k` exactly where `probability > k / BINS`.
+
+    What are no probabilities raise a ValueError.
+    """
+    check_probability(probabilities)
     # A search compares with each threshold. Multiplying by BINS would not: in float32, k / BINS * BINS can exceed k.
     return np.searchsorted((np.arange(BINS + 1) / BINS).astype(np.float32), probabilities).astype(np.uint16)
 
@@ -67,9 +72,14 @@ def to_levels(probabilities: np.ndarray) -> np.ndarray:
 def histogram(probabilities: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many car and background pixels of one photo have which probability: int64 (BINS + 1,) each.
 
-    `probabilities` is float32 (H, W) in [0, 1], or their `to_levels`; `target` is bool (H, W).
+    `probabilities` is float32 (H, W) in [0, 1], or their `to_levels`; `target` is bool (H, W). Anything else
+    raises a ValueError.
     """
-    levels = probabilities if probabilities.dtype == np.uint16 else to_levels(probabilities)
+    is_levels = getattr(probabilities, "dtype", None) == np.uint16
+    levels = probabilities if is_levels else to_levels(probabilities)
+    check_mask(target, levels.shape)
+    if levels.max(initial=0) > BINS:
+        raise ValueError(f"levels go from 0 to {BINS}, these to {levels.max()}: they are not from `to_levels`")
     everything = np.bincount(levels.ravel(), minlength=BINS + 1)
     car = np.bincount(levels[target], minlength=BINS + 1)
     return car, everything - car

@@ -6,18 +6,24 @@ from itertools import product
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from ..base.errors import CarvanaError
-from ..prediction import as_batch, predict_logits, upsample
+from ..prediction import as_batch, as_image, predict_logits, upsample
 
 
 def predict_tiled(
-    model: nn.Module, photo: np.ndarray, size: tuple[int, int], tile: int = 512, overlap: int = 64, tta: bool = False
+    model: nn.Module,
+    photo: np.ndarray | Image.Image,
+    size: tuple[int, int],
+    tile: int = 512,
+    overlap: int = 64,
+    tta: bool = False,
 ) -> np.ndarray:
     """Probability of car for each pixel of a photo, from a net that sees one tile of it at a time.
 
-    The photo, uint8 (height, width, 3), is resized to `size` = (width, height). A tile is a square of the resized
+    The photo, given as to `predict_array`, is resized to `size` = (width, height). A tile is a square of the resized
     photo, `tile` pixels wide, so the net's memory does not depend on `size`. Neighbouring tiles share `overlap` pixels,
     where their logits are averaged. Each tile weighs less towards its own edge, where it sees least of the
     surroundings. `tta` averages with the prediction for the mirrored tile. The result is float32 (height, width) in
@@ -26,7 +32,8 @@ def predict_tiled(
     if not 0 <= overlap < tile:
         raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")
     device = next(model.parameters()).device
-    images, (width, height) = as_batch(photo, size), size
+    image, (width, height) = as_image(photo), size
+    images = as_batch(image, size)
     total, weight = torch.zeros(1, 1, height, width), torch.zeros(1, 1, height, width)
     # The first pixel of each tile along a side; the last tile ends where the side ends.
     tops, lefts = ([*range(0, last, tile - overlap), last] for last in (max(0, height - tile), max(0, width - tile)))
@@ -36,7 +43,7 @@ def predict_tiled(
         ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
         total[here] += logits * ramp
         weight[here] += ramp
-    return torch.sigmoid(upsample(total / weight, *photo.shape[:2]))[0, 0].numpy()
+    return torch.sigmoid(upsample(total / weight, image.height, image.width))[0, 0].numpy()
 
 
 def _ramp(side: int, overlap: int) -> torch.Tensor:

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
+from ..base.arrays import check_photo, check_probability
 from ..base.files import write_atomically
 from ..data import CarvanaDataset
 from ..evaluation import Evaluation
 from ..images import read_photo
-from ..prediction import predict_array
+from ..prediction import logit, predict_array
 from .overlays import BLUE, ORANGE, error_map, overlay
 
 
@@ -32,6 +33,7 @@ def plot_extremes(
 
     `evaluation` is of all or some photos of `dataset`, with the same `threshold` and `tta`.
     """
+    logit(threshold)  # an error unless it is a probability
     index_of = {pair.name: index for index, pair in enumerate(dataset.pairs)}
     order = np.argsort(evaluation.dice)[::-1]
     count = min(count, len(order) // 2 or 1)
@@ -71,22 +73,38 @@ def picture_grid(
 ) -> Figure:
     """Pictures without axes, `columns` in a row, each with one of `titles`; the figure is `width` inches wide.
 
-    A picture is uint8 (H, W, 3), or grey (H, W): bool, uint8, or float in [0, 1]. `title` stands over the whole figure.
+    A picture is uint8 (H, W, 3), or grey (H, W): bool, whole numbers from 0 to 255, or float in [0, 1]. `title` stands
+    over the whole figure. Other arrays, and not one title for each picture, raise a ValueError.
     """
+    if len(pictures) != len(titles) or not len(titles) or columns < 1:
+        raise ValueError(f"a grid needs a title for each picture: {len(pictures)} pictures, {len(titles)} titles")
+    for picture in pictures:
+        _check_picture(picture)
     rows = -(-len(pictures) // columns)
     picture_height = width / columns * pictures[0].shape[0] / pictures[0].shape[1]
     size = (width, rows * (picture_height + 0.35) + (0.3 if title else 0))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
-    for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):
+    for axis, picture, name in zip(axes.flat, pictures, titles, strict=False):  # the last row may have free places
         # Without both ends given, matplotlib would draw an even grey as black.
-        white = 255 if picture.dtype == np.uint8 else 1
+        white = 255 if picture.dtype.kind in "iu" else 1
         axis.imshow(picture, **({"cmap": "gray", "vmin": 0, "vmax": white} if picture.ndim == 2 else {}))
         axis.set_title(name, fontsize=9)
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _check_picture(picture: np.ndarray) -> None:
+    """ValueError unless `picture_grid` can show it as it is meant."""
+    if not isinstance(picture, np.ndarray) or picture.ndim != 2:
+        check_photo(picture)
+    elif picture.dtype.kind in "iu":
+        if picture.min() < 0 or picture.max() > 255:
+            raise ValueError(f"whole numbers lie between 0 and 255, these from {picture.min()} to {picture.max()}")
+    elif picture.dtype != bool:
+        check_probability(picture)
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -100,15 +118,21 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Display a table in a notebook: column names, then rows; the first column to the left, all others to the right."""
+    """Display a table in a notebook: column names, then rows; the first column to the left, all others to the right.
+
+    A row with more or fewer cells than columns raises a ValueError.
+    """
     from IPython.display import Markdown, display
 
+    if wrong := next((row for row in rows if len(row) != len(columns)), None):
+        raise ValueError(f"a row of {len(wrong)} cells in a table of {len(columns)} columns: {wrong}")
     lines = [columns, [":--"] + ["--:"] * (len(columns) - 1), *rows]
     display(Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)))
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write `figure` in the format of the file's ending, and close it. Raises CarvanaError: it cannot be written."""
+    path = Path(path)
     kind = path.suffix[1:].lower() or "png"
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format=kind))
     plt.close(figure)

@@ -327,3 +327,61 @@ def test_of_no_photos_there_are_counts_and_no_interval():
     assert confusion(torch.zeros(0, 4, 4, dtype=torch.bool), torch.zeros(0, 4, 4, dtype=torch.bool)).shape == (0, 4)
     with pytest.raises(ValueError, match="no scores to draw from"):
         bootstrap_interval([], [])
+
+
+SQUARE = torch.zeros(8, 8, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (SQUARE, r"not \(8, 8\): of a single mask, give mask\[None\]"),
+        (SQUARE.expand(2, 3, 8, 8), r"not \(2, 3, 8, 8\)"),
+        (SQUARE[0], r"not \(8,\)"),
+        (SQUARE[None].numpy(), r"not bool \(1, 8, 8\): .*torch.from_numpy\(mask\)\[None\]"),
+        ([[True]], "not a list"),
+        (SQUARE[None].float(), r"not a Tensor, float32 \(1, 8, 8\): threshold first"),
+    ],
+)
+def test_rows_of_a_single_mask_are_not_taken_for_photos(wrong, message):
+    for masks in ((wrong, wrong), (SQUARE[None], wrong)):
+        with pytest.raises(ValueError, match=message) as error:
+            confusion(*masks)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("score", [dice, iou, accuracy, precision, recall])
+def test_scores_are_of_counts_and_nothing_else(score):
+    for wrong in (THREE_PHOTOS[0], THREE_PHOTOS.float(), THREE_PHOTOS.numpy(), SQUARE[None], THREE_PHOTOS[:, :3]):
+        with pytest.raises(ValueError, match=r"scores need the counts, int64 \(N, 4\)") as error:
+            score(wrong)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="counts"):
+        score(SQUARE[None], SQUARE[None])
+    with pytest.raises(ValueError, match="batch_size=0"):
+        score(THREE_PHOTOS, "batch", 0)
+
+
+@pytest.mark.parametrize("measure", [erode, boundary, lambda mask: boundary_error(mask, square(2, 2))])
+def test_outlines_are_of_bool_masks(measure):
+    mask = square(5, 5)
+    for wrong in (mask * np.uint8(255), mask * 0.7, torch.from_numpy(mask), mask[None], mask[0], mask.tolist()):
+        with pytest.raises(
+            ValueError, match=r"a mask must be a NumPy array, bool \(height, width\), not .*: "
+        ) as error:
+            measure(wrong)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="a mask must be"):
+        boundary_error(mask, mask * np.uint8(1))
+
+
+def test_an_interval_needs_two_cars_and_a_score_of_each_photo():
+    with pytest.raises(ValueError, match="a single car says nothing about others"):
+        bootstrap_interval([0.9, 0.95, 0.99], ["a", "a", "a"])
+    wrong = [([0.9, 0.8], ["a"]), ([0.9, 0.8], "ab"), ([[0.9, 0.8]], [["a", "b"]]), ([0.9, float("nan")], ["a", "b"])]
+    for values, cars in wrong:
+        with pytest.raises(ValueError, match="a finite score and a car for each photo"):
+            bootstrap_interval(values, cars)
+    for settings in ({"level": 95}, {"level": 0}, {"draws": 0}):
+        with pytest.raises(ValueError, match="level="):
+            bootstrap_interval([0.9, 0.8], ["a", "b"], **settings)

@@ -10,8 +10,9 @@ from carvana_lib.base.errors import CarvanaError
 from carvana_lib.cli.mask_files import predict_files
 from carvana_lib.config import preset
 from carvana_lib.data import list_pairs
+from carvana_lib.extras.tiles import predict_tiled
 from carvana_lib.images import read_mask, read_photo
-from carvana_lib.prediction import logit, predict_array, predict_photo
+from carvana_lib.prediction import logit, predict_array, predict_logits, predict_photo
 from carvana_lib.run.weights import load_model, load_pretrained, save_weights
 
 
@@ -137,3 +138,51 @@ def test_no_photo_is_replaced_by_a_result(model_and_config, tmp_path):
             predict_files(model, config, [tmp_path / name for name in names], tmp_path / "sub" / "..")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(predict_files(model, config, [tmp_path / "a.png", tmp_path / "a_mask.png"], tmp_path / "out")) == 2
+
+
+def test_photos_in_memory_of_any_colour_mode_get_the_mask_of_their_file(model_and_config, tmp_path):
+    model, config = model_and_config
+    photo = draw(99, 3)[0]
+    grey = np.asarray(photo.convert("L"))
+    photo.save(tmp_path / "rgb.png")
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    in_colour = predict_photo(model, tmp_path / "rgb.png", config.size)
+    in_grey = predict_photo(model, tmp_path / "grey.png", config.size)
+    assert np.abs(in_colour - in_grey).max() > 0.01
+    opaque = np.asarray(photo.convert("RGBA"))
+    for same in (photo, np.asarray(photo), opaque, photo.convert("RGBA"), np.asfortranarray(np.asarray(photo))):
+        np.testing.assert_array_equal(predict_array(model, same, config.size), in_colour)
+        np.testing.assert_array_equal(predict_tiled(model, same, config.size, 48, 8).shape, in_colour.shape)
+    for same in (grey, grey[..., None], Image.fromarray(grey), np.dstack([grey] * 3)):
+        np.testing.assert_array_equal(predict_array(model, same, config.size), in_grey)
+
+
+@pytest.mark.parametrize("predict", [predict_array, predict_tiled])
+def test_what_is_no_photo_is_refused_in_one_line(model_and_config, predict):
+    photo = np.asarray(draw(99, 3)[0])
+    turned = Image.fromarray(photo)
+    turned.getexif()[0x0112] = 6
+    wrong = {
+        r"not float64 \(64, 96, 3\): .*\(255 \* photo\).astype": photo / 255,
+        r"not float32": photo.astype(np.float32),
+        r"not uint16": photo.astype(np.uint16),
+        r"not bool": photo > 100,
+        r"not a Tensor, uint8": torch.from_numpy(photo.copy()),
+        r"not uint8 \(1, 64, 96, 3\)": photo[None],
+        r"not uint8 \(3, 64, 96\)": photo.transpose(2, 0, 1),
+        r"not uint8 \(64, 96, 2\)": photo[..., :2],
+        r"not uint8 \(0, 96, 3\)": photo[:0],
+        "not a str": "photo.jpg",
+        "not upright: turn it": turned,
+    }
+    for message, value in wrong.items():
+        with pytest.raises(ValueError, match=message) as error:
+            predict(*model_and_config[:1], value, model_and_config[1].size)
+        assert "\n" not in str(error.value)
+
+
+def test_a_batch_that_may_end_at_1_or_at_255_is_refused(model_and_config):
+    images = torch.zeros(1, 3, 32, 48)
+    for wrong in (images, images.long()):
+        with pytest.raises(ValueError, match="images must be uint8, 0 to 255, not a Tensor, "):
+            predict_logits(model_and_config[0], wrong)

@@ -41,3 +41,16 @@ def test_the_seed_decides_the_draw():
     photos = np.arange(100)
     assert (random_parts(photos, seed=1) == random_parts(photos, seed=1)).all()
     assert (random_parts(photos, seed=1) != random_parts(photos, seed=2)).any()
+
+
+def test_groups_and_features_that_do_not_fit_are_refused():
+    for groups in (np.array(["a", "b"]), np.array([-1, 0]), np.array([0.0, 1.0]), np.zeros((2, 2), int), []):
+        with pytest.raises(ValueError, match="groups must be whole numbers from 0 up"):
+            random_parts(groups)
+    with pytest.raises(ValueError, match="parts=0"):
+        random_parts(np.arange(4), parts=0)
+    features, parts = np.zeros((4, 2)), np.array([0, 0, 1, 1])
+    for one, two in ((features, parts[:3]), (features[0], parts), (features * np.nan, parts), (features[:3], parts)):
+        with pytest.raises(ValueError, match="finite features"):
+            nearest_outside(one, two)
+    assert nearest_outside(features.tolist(), parts.tolist()).tolist() == [2, 2, 0, 0]

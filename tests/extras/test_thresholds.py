@@ -64,3 +64,30 @@ def test_levels_compare_as_float32_does_everywhere():
     probabilities = np.concatenate([thresholds, *near, tiny])
     for k in (0, 1, 2, 3, 137, 500, 999, BINS):
         assert ((to_levels(probabilities) > k) == (probabilities > thresholds[k])).all()
+
+
+def test_what_are_no_probabilities_or_masks_is_refused(photos):
+    probability, target = photos[0][0], photos[1][0]
+    holes = probability.copy()
+    holes[0, 0] = np.nan
+    levels = to_levels(probability)
+    wrong = [
+        (probability * 255, target),
+        (probability * 8 - 4, target),
+        (holes, target),
+        (torch.from_numpy(probability), target),
+        (target, target),
+        ((probability * 255).astype(np.uint8), target),
+        (levels + np.uint16(BINS), target),
+        (probability, target * np.uint8(255)),
+        (probability, target.astype(int)),
+        (levels, target[:, :-1]),
+        (probability, target[None]),
+        (probability[None], target),
+    ]
+    for one, two in wrong:
+        with pytest.raises(ValueError, match=r"must be| lie |does not fit|not from `to_levels`") as error:
+            histogram(one, two)
+        assert "\n" not in str(error.value)
+    for one, two in zip(histogram(levels, target), histogram(probability, target), strict=True):
+        np.testing.assert_array_equal(one, two)

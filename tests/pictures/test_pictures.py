@@ -4,9 +4,10 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
-from carvana_lib.pictures.figures import picture_grid, plot_history, show, show_table
-from carvana_lib.pictures.overlays import BLUE, ORANGE, cividis, error_map, overlay
+from carvana_lib.pictures.figures import picture_grid, plot_history, save_figure, show, show_table
+from carvana_lib.pictures.overlays import BLUE, ORANGE, cividis, error_map, grey, heat_map, outline, overlay, tint
 
 
 def test_overlay_and_error_map():
@@ -71,3 +72,82 @@ def test_cividis_is_matplotlibs():
 def test_overlays_are_drawn_without_matplotlib():
     code = "import sys, carvana_lib.pictures.overlays; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+PHOTO = np.full((8, 10, 3), 200, np.uint8)
+MASK = np.zeros((8, 10), bool)
+MASK[2:5, 3:7] = True
+PROBABILITY = np.where(MASK, 0.9, 0.2).astype(np.float32)
+NO_MASKS = {
+    "0/255": MASK * np.uint8(255),
+    "probability": PROBABILITY,
+    "logits": (PROBABILITY - 0.5) * 8,
+    "tensor": torch.from_numpy(MASK),
+    "with an axis": MASK[..., None],
+    "of another size": MASK[:, :-1],
+    "list": MASK.tolist(),
+}
+NO_PHOTOS = {"floats": PHOTO / 255, "grey": PHOTO[..., 0], "RGBA": np.dstack([PHOTO, PHOTO[..., :1]])}
+NO_PHOTOS |= {"channels first": PHOTO.transpose(2, 0, 1), "tensor": torch.from_numpy(PHOTO)}
+
+
+def refused(function, *arguments) -> None:
+    # Words of ours: NumPy fails on some of these too, later and with words of its own.
+    with pytest.raises(ValueError, match=r" must be | lie between |does not fit|needs a title|a row of ") as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", NO_MASKS.values(), ids=NO_MASKS)
+def test_what_is_no_mask_of_the_photo_is_refused(wrong):
+    before = PHOTO.copy()
+    refused(overlay, PHOTO, wrong)
+    refused(outline, PHOTO, wrong)
+    refused(tint, PHOTO, wrong, BLUE, 0.5)
+    refused(error_map, PHOTO, wrong, MASK)
+    refused(error_map, PHOTO, MASK, wrong)
+    assert (before == PHOTO).all()
+
+
+@pytest.mark.parametrize("wrong", NO_PHOTOS.values(), ids=NO_PHOTOS)
+def test_what_is_no_photo_is_refused(wrong):
+    refused(overlay, wrong, MASK)
+    refused(outline, wrong, MASK)
+    refused(grey, wrong)
+    refused(heat_map, wrong, PROBABILITY)
+    refused(error_map, wrong, MASK, MASK)
+
+
+def test_what_are_no_probabilities_is_refused():
+    holes = PROBABILITY.copy()
+    holes[0, 0] = np.nan
+    for wrong in ((PROBABILITY - 0.5) * 8, PROBABILITY * 255, MASK, MASK * np.uint8(255), holes, PROBABILITY.tolist()):
+        refused(cividis, wrong)
+        refused(heat_map, PHOTO, wrong)
+    refused(heat_map, PHOTO, PROBABILITY[:, :-1])
+    for opacity in (-0.1, 45, float("nan")):
+        refused(overlay, PHOTO, MASK, opacity)
+
+
+def test_a_grid_refuses_what_it_would_draw_wrongly():
+    for wrong in (
+        PROBABILITY * 255,
+        (PROBABILITY - 0.5) * 8,
+        MASK * 256,
+        -1 * MASK,
+        PHOTO / 255,
+        torch.from_numpy(PHOTO),
+    ):
+        refused(picture_grid, [PHOTO, wrong], ["photo", "wrong"])
+    refused(picture_grid, [PHOTO, MASK], ["photo"])
+    refused(picture_grid, [PHOTO], ["photo", "mask"])
+    refused(picture_grid, [], [])
+    figure = picture_grid([MASK * 255], ["whole numbers"])
+    assert figure.axes[0].images[0].norm.vmax == 255
+    plt.close("all")
+    refused(show_table, ["name", "Dice"], [["net", 0.5], ["net"]])
+
+
+def test_a_figure_is_saved_under_a_name_given_as_text(tmp_path):
+    save_figure(picture_grid([PHOTO], ["photo"]), str(tmp_path / "grid.png"))
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
