@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+import re
 import sys
 import typing
 
@@ -13,10 +15,30 @@ if typing.TYPE_CHECKING:
 
 
 def best_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
+    """CUDA, else Apple's MPS, else the CPU, which also stands in for a GPU that is too old for the installed torch."""
+    if torch.cuda.is_available() and torch_serves_gpu():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@functools.cache  # the sentence is said once
+def torch_serves_gpu() -> bool:
+    """Whether the installed torch was built for this machine's GPU; if not, says so on stderr."""
+    major, minor = card = torch.cuda.get_device_capability()
+    built_for = [re.fullmatch(r"(sm|compute)_(\d+)(\d)", name) for name in torch.cuda.get_arch_list()]
+    # Machine code runs on cards of its generation, from its own number up; "compute" is compiled for any newer card.
+    for kind, *number in [match.groups() for match in built_for if match]:
+        lowest = (int(number[0]), int(number[1]))
+        if lowest <= card and (kind == "compute" or lowest[0] == major):
+            return True
+    if not any(built_for):  # AMD's cards are named otherwise
+        return True
+    print(
+        f"{torch.cuda.get_device_name()} (compute capability {major}.{minor}) cannot be used by the installed PyTorch "
+        f"{torch.__version__}: the CPU is used instead. Choose another GPU, on Kaggle the T4",
+        file=sys.stderr,
+    )
+    return False
 
 
 def is_out_of_memory(error: BaseException) -> bool:
