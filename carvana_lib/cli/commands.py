@@ -155,3 +155,18 @@ def run_check_data(options: argparse.Namespace) -> int:
     cars = len({pair.car for pair in pairs})
     print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
     return 1 if faults else 0
+
+
+def run_cache(options: argparse.Namespace) -> int:
+    from ..prepare.cache import cache_entries, cache_folder, clear_cache
+
+    folder = cache_folder()
+    entries = cache_entries(folder)
+    total = sum(size for _, size, _ in entries)
+    print(f"{folder}: {total / 1e9:.2f} GB in {len(entries)} sets of decoded photos")
+    if options.clear:
+        print(f"removed, {clear_cache(folder) / 1e9:.2f} GB are free again")
+        return 0
+    for entry, size, seconds in entries:
+        print(f"  {entry.name.partition('-')[0]} {size / 1e9:.2f} GB, used {seconds / 86400:.0f} days ago")
+    return 0

@@ -1,4 +1,4 @@
-"""The `carvana` command: train, evaluate, predict, submit, export, download, check-data.
+"""The `carvana` command: train, evaluate, predict, submit, export, download, check-data, cache.
 
 Exit status: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C or SIGTERM.
 """

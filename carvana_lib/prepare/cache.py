@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 import time
 import uuid
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,30 +21,41 @@ import platformdirs
 from tqdm.auto import tqdm
 
 from ..base.data_folder import several
-from ..base.errors import CarvanaError
-from ..base.files import locked
+from ..base.errors import CarvanaError, CarvanaWarning
+from ..base.files import expanded, locked
 from ..data import CarvanaDataset, Pair
 from ..images import read_pair
 
 FORMAT = 3
+MONTH = 30 * 24 * 3600  # seconds; what was not used for so long is removed when other photos are decoded
+_LARGE = 10e9  # bytes; from here on the size of the cache is said when it grows
+_ENTRY = re.compile(r"\d+x\d+-[0-9a-f]{16}")
 _BUILDING = ".building-"
 
 
 def cache_folder() -> Path:
     """`$CARVANA_CACHE`, or this system's folder for caches. Raises CarvanaError without a home directory."""
-    if named := os.environ.get("CARVANA_CACHE"):
-        return Path(named)
     try:
-        return Path(platformdirs.user_cache_dir("carvana_lib")).expanduser()
-    except RuntimeError:
+        return expanded(os.environ.get("CARVANA_CACHE") or platformdirs.user_cache_dir("carvana_lib"))
+    except CarvanaError:
         raise CarvanaError("no home directory for decoded photos: set $CARVANA_CACHE to a folder") from None
 
 
 def cached_dataset(
     pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
 ) -> CarvanaDataset:
-    """`CarvanaDataset` over decoded arrays. Photos are decoded when they were never used at this size."""
-    return CarvanaDataset(pairs, size, load_arrays(pairs, size, folder, progress))
+    """`CarvanaDataset` over decoded arrays. Photos are decoded when they were never used at this size.
+
+    Warns (CarvanaWarning) if masks look inverted. Raises CarvanaError as `load_arrays`.
+    """
+    images, masks = load_arrays(pairs, size, folder, progress)
+    # Background reaches all over the upper and lower edge; the largest of Carvana's cars covers 41 % of its photo.
+    inverted = [i for i in np.flatnonzero(masks[:, [0, -1]].mean((1, 2)) > 127) if masks[i].mean() > 127]
+    if inverted:
+        what = f"{len(inverted)} of {len(masks)} masks look inverted, such as {pairs[inverted[0]].mask}"
+        cure = "their border is car; make car white and background black (`carvana check-data` names all)"
+        warnings.warn(f"{what}: {cure}", CarvanaWarning, stacklevel=2)
+    return CarvanaDataset(pairs, size, (images, masks))
 
 
 def load_arrays(
@@ -57,6 +71,8 @@ def load_arrays(
     if (arrays := _open(entry)) is None:
         _build(pairs, size, entry, progress)
         arrays = _open(entry)
+    with suppress(OSError):  # another user's entry
+        os.utime(entry)  # used now
     if arrays is None:
         raise CarvanaError(f"{entry} is damaged and may not be replaced: set $CARVANA_CACHE to a folder of your own")
     return arrays
@@ -99,6 +115,7 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
+        clear_cache(folder, MONTH)
         with locked(entry.with_suffix(".lock"), busy, wait=True):
             if _open(entry) is not None:
                 return  # the other process decoded them
@@ -107,11 +124,14 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: 
             free = shutil.disk_usage(folder).free
             if need > free:
                 what = f"needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height}"
-                cure = "free some, or set $CARVANA_CACHE to another disk"
+                cure = "free some (`carvana cache` shows what it keeps), or set $CARVANA_CACHE to another disk"
                 raise CarvanaError(f"{folder} {what} and has {free / 1e9:.2f} GB: {cure}")
             _decode_all(pairs, size, building, progress)
             with suppress(OSError):  # where there are no locks, another process may have been first
                 os.rename(building, entry)
+        total = sum(size for _, size, _ in cache_entries(folder))
+        if progress and total > _LARGE:
+            print(f"{folder} takes {total / 1e9:.1f} GB now: `carvana cache --clear` empties it", file=sys.stderr)
     except OSError as error:
         what = f"cannot write {need / 1e9:.2f} GB to {folder} ({error.strerror or error})"
         cure = "free some space there, or set $CARVANA_CACHE to another folder"
@@ -146,6 +166,31 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
         raise CarvanaError(several(faults))
     images.flush()
     masks.flush()
+
+
+def cache_entries(folder: Path) -> list[tuple[Path, int, float]]:
+    """Path, bytes and seconds since the last use of each decoded set in a cache folder, the latest used first."""
+    found = []
+    for entry in folder.glob("*x*-*"):
+        with suppress(OSError):  # removed meanwhile
+            if _ENTRY.fullmatch(entry.name):
+                used = sum(file.stat().st_size for file in entry.iterdir())
+                found.append((entry, used, time.time() - entry.stat().st_mtime))
+    return sorted(found, key=lambda one: one[2])
+
+
+def clear_cache(folder: Path, unused: float = 0) -> int:
+    """Remove the decoded sets that were not used for `unused` seconds, and nothing else; returns the bytes."""
+    freed = 0
+    for entry, used, seconds in cache_entries(folder):
+        if seconds >= unused:
+            # Renamed first, so that nobody opens half of it.
+            gone = entry.with_suffix(f"{_BUILDING}{uuid.uuid4().hex}")
+            with suppress(OSError):  # another user's, or in use on Windows
+                os.rename(entry, gone)
+                shutil.rmtree(gone)
+                freed += used
+    return freed
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -1,15 +1,19 @@
 import errno
 import os
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 
 import pytest
 from helpers import no_locks, write_pair
+from PIL import Image
 
 from carvana_lib.base import files
-from carvana_lib.base.errors import CarvanaError
+from carvana_lib.base.errors import CarvanaError, CarvanaWarning
+from carvana_lib.cli.main import main
 from carvana_lib.data import CarvanaDataset, list_pairs
+from carvana_lib.images import read_mask
 from carvana_lib.prepare import cache
 from carvana_lib.prepare.cache import cached_dataset, load_arrays
 
@@ -145,3 +149,62 @@ def test_a_build_is_never_taken_for_abandoned(broken, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "rename", look_then_rename)
     load_arrays(list_pairs(broken), SIZE, folder, progress=False)
     assert seen == [True]
+
+
+def test_what_was_not_used_for_a_month_is_removed_and_nothing_else(broken, tmp_path):
+    folder, pairs = tmp_path / "cache", list_pairs(broken)
+    kept = folder / "photos of a holiday"
+    kept.mkdir(parents=True)
+    used, forgotten = (cache.cache_key(pairs, size) for size in ((24, 16), (12, 8)))
+    for size in ((24, 16), (12, 8)):
+        load_arrays(pairs, size, folder, progress=False)
+    for name in (used, forgotten, kept.name):
+        os.utime(folder / name, (1, 1))
+    load_arrays(pairs, (24, 16), folder, progress=False)
+    load_arrays(pairs, SIZE, folder, progress=False)
+    assert {entry.name for entry in folder.iterdir()} == {kept.name, used, cache.cache_key(pairs, SIZE)}
+
+
+def test_the_cache_says_its_size_and_can_be_emptied(broken, monkeypatch, tmp_path, capsys):
+    folder, pairs = tmp_path / "my cache", list_pairs(broken)
+    monkeypatch.setenv("CARVANA_CACHE", str(folder))
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"{folder}: 0.00 GB in 0 sets of decoded photos\n"
+    for size in ((960, 640), (480, 320)):
+        load_arrays(pairs, size, progress=False)
+    (folder / "mine.txt").write_text("keep")
+    assert main(["cache"]) == 0
+    first, *sets = capsys.readouterr().out.splitlines()
+    # Three photos of three bytes a pixel, and three masks of one.
+    assert first == f"{folder}: {3 * 4 * (960 * 640 + 480 * 320) / 1e9:.2f} GB in 2 sets of decoded photos"
+    assert [line.split()[0] for line in sets] == ["480x320", "960x640"]
+    assert all("used 0 days ago" in line for line in sets)
+    assert main(["cache", "--clear"]) == 0
+    assert "removed, 0.01 GB are free again" in capsys.readouterr().out
+    assert [entry.name for entry in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_large_cache_says_so_when_it_grows(broken, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cache, "_LARGE", 1000)
+    load_arrays(list_pairs(broken), SIZE, tmp_path / "cache")
+    assert "cache takes 0.0 GB now: `carvana cache --clear` empties it" in capsys.readouterr().err
+    load_arrays(list_pairs(broken), SIZE, tmp_path / "cache")
+    assert "takes" not in capsys.readouterr().err
+
+
+def test_the_home_directory_may_be_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("CARVANA_CACHE", "~/decoded")
+    assert cache.cache_folder() == tmp_path / "decoded"
+
+
+def test_inverted_masks_are_hinted_at_where_photos_are_used(broken, tmp_path):
+    pairs = list_pairs(broken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cached_dataset(pairs, SIZE, tmp_path / "cache", progress=False)
+    inverted = Image.fromarray(~read_mask(pairs[1].mask))
+    inverted.save(pairs[1].mask)
+    with pytest.warns(CarvanaWarning, match=rf"^1 of 3 masks look inverted, such as {pairs[1].mask}: .*make car white"):
+        cached_dataset(pairs, SIZE, tmp_path / "cache", progress=False)
