@@ -12,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.arrays import check_mask
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
 
 COLUMNS = ("img", "rle_mask")
 MOST_PIXELS = 500_000_000  # that `read_submission` holds in memory, one byte each
+_MOST_BLANK = 1000  # rows in a line; of a file without an end, no more are read
 
 
 def rle_encode(mask: np.ndarray) -> str:
-    """Run lengths of a mask, bool (height, width); "" for an empty mask."""
+    """Run lengths of a mask, bool (height, width); "" for an empty mask. Any other array is a ValueError."""
+    check_mask(mask)
     edges = np.flatnonzero(np.diff(mask.ravel().astype(np.int8), prepend=0, append=0))
     starts, ends = edges[::2], edges[1::2]
     return " ".join(f"{start + 1} {end - start}" for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
@@ -58,7 +61,8 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
 def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int:
     """Write Kaggle's CSV, one row for each photo, with one mask in memory at a time; returns the number of rows.
 
-    `masks` gives each photo's file name (`<car>_<view>.jpg`) and its mask, bool, at the photo's own size.
+    `masks` gives each photo's file name (`<car>_<view>.jpg`) and its mask, bool (height, width), at the photo's own
+    size. Anything else raises a ValueError that names the photo, and no file is written.
     """
     rows = 0
 
@@ -68,7 +72,10 @@ def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for name, mask in masks:
-                writer.writerow([name, rle_encode(mask)])
+                try:
+                    writer.writerow([name, rle_encode(mask)])
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
                 rows += 1
 
     write_atomically(path, write)
@@ -78,6 +85,8 @@ def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int
 def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray]:
     """The masks of a submission by file name, each bool (height, width).
 
+    A byte order mark, blank rows and spaces after a comma, as spreadsheets write them, change nothing.
+
     Raises:
         CarvanaError: no such file, other columns, a photo twice, a row that is not a mask, or more than `MOST_PIXELS`.
     """
@@ -85,8 +94,8 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
     # a run for every second pixel.
     usual_limit = csv.field_size_limit(max(131_072, 10 * height * width))
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return _read_rows(path, csv.reader(file), height, width)
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            return _read_rows(path, csv.reader(file, skipinitialspace=True), height, width)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CarvanaError(f"{path} cannot be read as CSV ({error}): check the path") from None
     finally:
@@ -97,7 +106,8 @@ def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -
     """The masks of all rows, read one by one: a file that is refused was never in memory as a whole."""
     masks: dict[str, np.ndarray] = {}
     not_a_submission = CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
-    if next(rows, None) != list(COLUMNS):
+    rows = _filled(path, rows)
+    if list(map(str.strip, next(rows, []))) != list(COLUMNS):
         raise not_a_submission
     for row in rows:
         if len(row) != len(COLUMNS):
@@ -110,3 +120,14 @@ def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -
             raise CarvanaError(f"{too_many}: read row by row with rle_decode")
         masks[name] = rle_decode(text, height, width)
     return masks
+
+
+def _filled(path: Path, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows that are not blank."""
+    blank = 0
+    for row in rows:
+        blank = 0 if any(map(str.strip, row)) else blank + 1
+        if blank > _MOST_BLANK:
+            raise CarvanaError(f"{path} is not a submission: it has more than {_MOST_BLANK} blank rows in a line")
+        if not blank:
+            yield row
