@@ -5,22 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .base.errors import CarvanaError
-from .base.image_files import displayed_size, open_image, orientation, to_rgb, two_colours
+from .base.image_files import check_turn, displayed_size, open_image, to_rgb, two_colours, upright
 
 
 def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: bytes | None = None) -> np.ndarray:
-    """Photo as uint8 RGB (height, width, 3), turned as its EXIF note says.
+    """Photo as uint8 RGB (height, width, 3), turned as its EXIF note says; transparent parts are laid on white.
 
     Args:
-        path: JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or PPM, in any colour mode.
+        path: JPEG, PNG, GIF, WebP, TIFF, BMP, AVIF or PPM, in any colour mode; HEIC if pillow-heif is installed.
+            16-bit greys that stay in the lower half of their range get the levels of a viewer.
         size: (width, height) to average down to; None keeps the photo's own size.
         content: the file's bytes, if they were read already; `path` then only names the photo in messages.
 
     Raises:
-        CarvanaError: not an image, damaged, too big to be a photo, or of 32-bit greys.
+        CarvanaError: not an image, damaged, too big to be a photo, of 32-bit greys, or of 16-bit colours that use
+            few of their bits.
     """
     return _read(path, size, content)[0]
 
@@ -36,7 +38,8 @@ def read_mask(
     An averaged value is 255 times the share of the pixel that is car: a soft target.
 
     Args:
-        path: GIF or PNG whose pixels hold two values or colours, 0 or black for background.
+        path: GIF, PNG, TIFF, BMP or WebP whose pixels hold two values or colours, 0 or black for background; it is
+            turned as its EXIF note says.
         size: (width, height) to average down to; None keeps the mask's own size.
         photo_size: (width, height) that the mask must have.
         content: the file's bytes, if they were read already; `path` then only names the mask in messages.
@@ -45,25 +48,29 @@ def read_mask(
         CarvanaError: not an image, damaged, of more than 8 bits, transparent, not two-valued, or not of `photo_size`.
     """
     with open_image(path, content) as image:
-        if photo_size is not None and image.size != photo_size:
-            here, there = ("{}x{}".format(*pixels) for pixels in (image.size, photo_size))
+        if photo_size is not None and displayed_size(image) != photo_size:
+            here, there = ("{}x{}".format(*pixels) for pixels in (displayed_size(image), photo_size))
             raise CarvanaError(f"{path} is {here} but its photo is {there}: use a mask of the photo's size")
-        mask = two_colours(image, path)
+        mask = two_colours(upright(image), path)
     return mask if size is None else np.asarray(resize(Image.fromarray(mask.astype(np.uint8) * 255), size))
 
 
 def read_pair(photo: str | Path, mask: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Photo (height, width, 3) and soft mask (height, width), both uint8 at `size` = (width, height).
 
-    Raises CarvanaError if one of the files cannot be read, or if the two differ in size.
+    Raises CarvanaError if one of the files cannot be read, if the two differ in size, or as `check_turn` says.
     """
-    image, photo_size = _read(photo, size, None)
+    image, photo_size = _read(photo, size, None, mask)
     return image, read_mask(mask, size, photo_size)
 
 
-def _read(path: str | Path, size: tuple[int, int] | None, content: bytes | None) -> tuple[np.ndarray, tuple[int, int]]:
+def _read(
+    path: str | Path, size: tuple[int, int] | None, content: bytes | None, mask: str | Path | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
     """A photo as `read_photo` gives it, and its own (width, height), both upright."""
     with open_image(path, content) as image:
+        if mask is not None:
+            check_turn(image, path, mask)
         width, height = own_size = displayed_size(image)
         for scale in (8, 4, 2) if size else ():
             # A JPEG is decoded at a part of its size, if that is still at least `size`. A side that does not divide
@@ -71,9 +78,7 @@ def _read(path: str | Path, size: tuple[int, int] | None, content: bytes | None)
             if width % scale == 0 == height % scale and width >= scale * size[0] and height >= scale * size[1]:
                 image.draft("RGB", (image.width // scale, image.height // scale))
                 break
-        if orientation(image) != 1:
-            image = ImageOps.exif_transpose(image)
-        image = to_rgb(image, path)
+        image = to_rgb(upright(image), path)
     return np.asarray(resize(image, size) if size else image), own_size
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import CarvanaError, reason
+from .photo_formats import formats, unsupported
 
-MOST_PIXELS = 50_000_000
+MOST_PIXELS = 100_000_000
 MOST_BYTES = 200_000_000
 _MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each scan passes over the whole picture
-# Pillow knows forty formats. Some of them start other programs, and some were never examined closely.
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM")
+_WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
+if Image.MAX_IMAGE_PIXELS:
+    # Pillow warns of attacks at 89 megapixels. The limit above is stricter: it refuses.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MOST_PIXELS)
 
 
 @contextmanager
@@ -30,20 +34,24 @@ def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image
         content: the file's bytes, if they were read already; `path` then only names the picture in messages.
 
     Raises:
-        CarvanaError: no such file, not an image, damaged, or more than MOST_PIXELS or MOST_BYTES. Any other error in
-            the `with` block becomes one too, except a MemoryError, which is not the file's fault.
+        CarvanaError: no such file, not an image, of a format that is not read, damaged, or more than MOST_PIXELS or
+            MOST_BYTES. Any other error in the `with` block becomes one too, except a MemoryError, which is not the
+            file's fault.
     """
+    content = read_file(path) if content is None else content
     try:
-        with _open(path, read_file(path) if content is None else content) as image:
+        with _open(path, content) as image:
             yield image
     except (CarvanaError, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
     except Image.DecompressionBombError:
         raise CarvanaError(f"{path} has too many pixels to be a photo: replace or remove it") from None
     except Exception as error:
         # Damaged files make Pillow fail in many ways, not only with OSError.
+        if "truncated" not in str(error) and (line := unsupported(path, content)):
+            raise CarvanaError(line) from None
+        if isinstance(error, UnidentifiedImageError):
+            raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
         raise CarvanaError(f"{path} is damaged ({reason(error)}): replace or remove it") from None
 
 
@@ -73,27 +81,43 @@ def read_file(path: str | Path) -> bytes:
 
 def _open(path: str | Path, content: bytes) -> Image.Image:
     """`Image.open` with limits."""
-    image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    image = Image.open(io.BytesIO(content), formats=formats(content))
     if image.width * image.height > MOST_PIXELS:
         size = f"{image.width * image.height / 1e6:.0f} megapixels, more than {MOST_PIXELS // 1_000_000}"
         raise CarvanaError(f"{path} has {size}: make it smaller first")
     if image.format == "PNG":
         # Pillow decodes a PNG in spite of wrong checksums. `verify` checks them and leaves the image unusable.
         image.verify()
-        image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        image = Image.open(io.BytesIO(content), formats=("PNG",))
         # Decode now: the EXIF note may follow the pixels, and `orientation` passes over all failures.
         image.load()
-        image.info["bits"] = content[24]  # a value; Pillow reads 16-bit colours as 8-bit ones and does not say so
+        _note_bits(image, content[24])
+    elif image.format == "TIFF":
+        # Pillow turns a TIFF when it decodes it, and then forgets the note.
+        image.info |= {"turn": orientation(image), "photometric": image.tag_v2.get(262)}
+        image.info["bits"] = max(image.tag_v2.get(258, (1,)))
+        image.load()
     # The third byte of a scan's header is 0, because the header is short.
     if image.info.get("progressive") and (scans := content.count(b"\xff\xda\x00")) > _MOST_SCANS:
         raise CarvanaError(f"{path} consists of {scans} scans: save it as a plain JPEG")
     return image
 
 
+def _note_bits(image: Image.Image, bits: int) -> None:
+    """Keep how many bits a value of a PNG has: Pillow reads 16-bit colours as 8-bit ones and does not say so."""
+    image.info["bits"] = bits
+    hidden = image.info.get("transparency")
+    # Pillow leaves the transparent colour as the file has it, although it made the pixels 8-bit.
+    if image.mode == "L" and bits < 8 and hidden is not None:
+        image.info["transparency"] = hidden * 255 // (2**bits - 1)
+    elif image.mode == "RGB" and bits == 16 and hidden is not None:
+        image.info["transparency"] = tuple(value >> 8 for value in hidden)
+
+
 def orientation(image: Image.Image) -> int:
-    """How the EXIF note of an opened image says to turn it: 2 to 8, or 1 (upright) if it says nothing sensible."""
+    """How the EXIF note of an image file says to turn it: 2 to 8, or 1 (upright) if it says nothing sensible."""
     try:
-        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+        turn = image.info.get("turn") or image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
         # Damaged notes make Pillow fail in many ways. Viewers show such photos as they are stored.
         return 1
@@ -102,17 +126,70 @@ def orientation(image: Image.Image) -> int:
 
 def displayed_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened image as a viewer shows it, with its EXIF turn applied."""
-    return image.size[::-1] if orientation(image) >= 5 else image.size
+    return image.size[::-1] if orientation(image) >= 5 and image.format != "TIFF" else image.size
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened image, turned as its EXIF note says."""
+    return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
+
+
+def check_turn(image: Image.Image, photo: str | Path, mask: str | Path) -> None:
+    """CarvanaError if only the photo has an EXIF turn, and the mask's size cannot show on which of both it was drawn.
+
+    `image` is the opened `photo`. Upside down or mirrored it keeps its size, and so does a square one on its side.
+    """
+    turn = orientation(image)
+    if turn in (2, 3, 4) or (turn != 1 and image.width == image.height):
+        with open_image(mask) as opened:
+            if orientation(opened) != 1:
+                return
+        why = f"is turned by its EXIF note (orientation {turn}), and its mask may be drawn on the turned photo or not"
+        cure = f"turn its pixels (magick mogrify -auto-orient {shlex.quote(str(photo))}), check that the mask fits"
+        raise CarvanaError(f"{photo} {why}: {cure}")
 
 
 def to_rgb(image: Image.Image, path: str | Path) -> Image.Image:
-    """A photo of any colour mode as 8-bit RGB. Raises CarvanaError for 32-bit greys."""
+    """A photo of any colour mode as 8-bit RGB: 16-bit greys as `_grey_levels` says, transparent parts laid on white.
+
+    Raises CarvanaError for 32-bit greys, for 16-bit colours that use few of their bits, and if nothing is visible.
+    """
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise CarvanaError(f"{path} has 32-bit greys, and no rule says which is white: save it as 8-bit PNG")
     if image.mode.startswith("I"):
-        # Pillow would cut 16-bit greys off at 255 instead of scaling them.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+        return Image.fromarray(_grey_levels(image)).convert("RGB")
+    image.load()
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    if image.info.get("bits") == 16 and max(high for _, high in rgb.getextrema()) < 64:
+        # Pillow read the upper 8 bits only: the others are lost.
+        raise CarvanaError(
+            f"{path} has 16-bit colours that use 14 bits or fewer, so it is nearly black: save it as 8-bit"
+        )
+    if not image.has_transparency_data:
+        return rgb
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema() == (0, 0):
+        raise CarvanaError(f"{path} is transparent everywhere: save it without transparency")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _grey_levels(image: Image.Image) -> np.ndarray:
+    """16-bit greys as uint8 (height, width), with the levels that a viewer would choose.
+
+    Many cameras and microscopes use only 10, 12 or 14 of the 16 bits. If 99.9 % of the pixels are below half of the
+    range, the darkest 0.1 % become 0, the brightest 0.1 % become 255, and the greys between them lie evenly.
+    """
+    greys = np.asarray(image)
+    low, high = np.percentile(greys, (0.1, 99.9), method="nearest").astype(int)
+    if high >= 2**15:
+        low, high = 0, 65_535
+    table = np.clip((np.arange(2**16) - low) * 256 // (high - low + 1), 0, 255).astype(np.uint8)
+    if image.info.get("photometric") == _WHITE_IS_ZERO:
+        table = 255 - table  # Pillow does so for 8 bits, but not for 16
+    hidden = image.info.get("transparency")
+    if hidden is not None:
+        table[hidden] = 255
+    return table[greys]
 
 
 def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
@@ -123,7 +200,7 @@ def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
     if image.mode[0] in "IF" or image.info.get("bits") == 16:
         # Soft edges of 16 bits would be cut off at 255, and all of them taken for car.
         raise CarvanaError(f"{path} has more than 8 bits a pixel: threshold it and save it as 8-bit PNG or GIF")
-    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
+    if "A" in image.getbands() and image.getchannel("A").getextrema() != (255, 255):
         raise CarvanaError(f"{path} is transparent in places: save it in black and white, without transparency")
     is_car, colours = _by_colour(image)
     if not colours or len(colours - {(0, 0, 0)}) > 1:

@@ -54,6 +54,12 @@ def save_mask(root, change):
     path.unlink()
 
 
+def heic(root):
+    """Replace the first photo by the beginning of an iPhone's."""
+    path = photo(root).rename(photo(root).with_suffix(".heic"))
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500))
+
+
 def exif(turn):
     note = Image.Exif()
     note[0x0112] = turn
@@ -235,9 +241,9 @@ DAMAGE = {
         lambda r: shutil.copy(photo(r), r / "train" / f"{photo(r).stem} (1).jpg"),
         ["_01 (1).jpg is not named <12 hex", "rename or remove"],
     ),
-    "name in capitals": (
-        lambda r: photo(r).rename(photo(r).with_name("0000ABCDEF0A_01.jpg")) and mask(r).unlink(),
-        ["0000ABCDEF0A_01.jpg is not named", "rename"],
+    "one view in capitals and in small letters": (
+        lambda r: new(r / "train" / f"{car_name(10)}_01.jpg".upper()),
+        [f"{car_name(10)}_01.jpg and {car_name(10).upper()}_01.JPG are the same view", "remove one"],
     ),
     "photo twice as .jpg and .png": (
         lambda r: draw(10, 1)[0].save(photo(r).with_suffix(".png")),
@@ -293,9 +299,10 @@ DAMAGE = {
         ["notes.txt is not named", "rename or remove"],
     ),
     "something else among the photos": (
-        lambda r: new(r / "train" / "photo.heic"),
-        ["photo.heic is not a photo (.jpg, .jpeg, .png)", "remove or convert"],
+        lambda r: new(r / "train" / "photo.psd"),
+        ["photo.psd is not a photo (.jpg, .jpeg, .png, .bmp,", "remove or convert"],
     ),
+    "HEIC photo": (heic, ["_01.heic is a HEIC photo", "pip install pillow-heif"]),
     "hidden photo": (
         lambda r: shutil.copy(photo(r), r / "train" / f".{photo(r).name}"),
         ["_01.jpg is hidden", "rename or remove"],
@@ -524,9 +531,9 @@ def test_each_file_is_read_once(broken):
 
 def test_a_picture_too_big_is_refused(broken):
     content = io.BytesIO()
-    Image.new("1", (10_000, 10_000)).save(content, "PNG")
+    Image.new("1", (11_000, 10_000)).save(content, "PNG")
     photo(broken).write_bytes(content.getvalue())
-    assert "has 100 megapixels, more than 50" in check_data(broken, progress=False)[1][0]
+    assert "has 110 megapixels, more than 100" in check_data(broken, progress=False)[1][0]
 
 
 def test_damage_that_once_ended_the_doctor(broken):
