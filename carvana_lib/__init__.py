@@ -14,7 +14,7 @@ from importlib import import_module
 
 _NAMES = {
     # Data: files become arrays, cars are split into folds.
-    "data": "CarvanaDataset TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD find_data list_pairs",
+    "data": "CarvanaDataset TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD find_data held_out_fold list_pairs",
     "images": "read_mask read_photo resize",
     "prepare.cache": "cached_dataset",
     "transforms": "Augment normalise",

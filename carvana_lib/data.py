@@ -21,6 +21,7 @@ from .images import read_mask, read_pair
 TEST_FOLD = 0
 VALIDATION_FOLD = 1
 TRAINING_FOLDS = tuple(range(2, 10))
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"  # the rendered cars, in a checkout
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,23 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     return found
 
 
-def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | None = None) -> list[Pair]:
-    """Every photo of a folder, or of several, with its mask, sorted by name; only the cars of `folds` if given.
+def held_out_fold(root: str | Path | Sequence[str | Path]) -> int:
+    """The fold for the final test; in data without such cars the validation fold, and one line says so."""
+    if any(pair.fold == TEST_FOLD for pair in list_pairs(root)):
+        return TEST_FOLD
+    instead = f"the validation cars (fold {VALIDATION_FOLD}) take their place"
+    print(f"No cars for the final test (fold {TEST_FOLD}) in these data: {instead}.", file=sys.stderr)
+    return VALIDATION_FOLD
 
-    File names are read, files are not opened: `read_photo` and `read_mask` find broken ones. Raises CarvanaError:
-    no folder, no photos, a wrong name, a photo without a mask, a car in two folders, or no cars of `folds`.
+
+def list_pairs(
+    root: str | Path | Sequence[str | Path], folds: Iterable[int] | None = None, cars: int | None = None
+) -> list[Pair]:
+    """Every photo of a folder, or of several, with its mask, sorted by name.
+
+    Only the cars of `folds`, and of each fold only the first `cars`, if given. File names are read, files are not
+    opened: `read_photo` and `read_mask` find broken ones. Raises CarvanaError: no folder, no photos, a wrong name, a
+    photo without a mask, a car in two folders, or no cars of `folds`.
     """
     pairs: list[Pair] = []
     folders = [root] if isinstance(root, str | Path) else root
@@ -89,8 +102,8 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
         found, faults = scan(expanded(folder))
         if faults:
             raise CarvanaError(several(faults))
-        cars, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]
-        if twice := next((pair for pair in new if pair.car in cars), None):
+        known, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]
+        if twice := next((pair for pair in new if pair.car in known), None):
             raise CarvanaError(f"{twice.photo} shows a car that another data folder has too: use only one of them")
         pairs += new
     wanted = set(range(10) if folds is None else folds)
@@ -100,7 +113,8 @@ def list_pairs(root: str | Path | Sequence[str | Path], folds: Iterable[int] | N
         where = " and ".join(map(str, folders))
         what = f"{where} holds no cars of fold {sorted(wanted)}, only of {there}"
         raise CarvanaError(f"{what}: {FOLD_RULE}; add such cars, or use another folder as well (data/sample has all)")
-    return chosen
+    names = [sorted({pair.car for pair in chosen if pair.fold == fold})[:cars] for fold in range(10)]
+    return [pair for pair in chosen if pair.car in names[pair.fold]]
 
 
 @dataclass(eq=False, repr=False)

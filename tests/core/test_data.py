@@ -17,6 +17,7 @@ from carvana_lib.data import (
     Pair,
     car_fold,
     find_data,
+    held_out_fold,
     list_pairs,
 )
 from carvana_lib.images import read_mask, read_pair, read_photo
@@ -44,6 +45,20 @@ def test_pairs_are_sorted_and_no_car_is_in_two_folds(carvana):
     chosen = list_pairs(carvana, [1, 3])
     assert {pair.car for pair in chosen} == {car_name(11), car_name(21), car_name(13)}
     assert {pair.view for pair in chosen} == set(VIEWS)
+
+
+def test_the_first_cars_of_each_fold(carvana):
+    assert {pair.car for pair in list_pairs(carvana, cars=1)} == {car_name(n) for n in CARS if n != 21}
+    assert [pair.car for pair in list_pairs(carvana, [1], cars=1)] == [car_name(11)] * len(VIEWS)
+    assert list_pairs(carvana, [0, 1], cars=2) == list_pairs(carvana, [0, 1])
+
+
+def test_without_test_cars_the_validation_cars_are_held_out_and_a_line_says_so(carvana, tmp_path, capsys):
+    assert held_out_fold(carvana) == TEST_FOLD
+    assert capsys.readouterr().err == ""
+    write_pair(tmp_path, 11, 1)
+    assert held_out_fold(tmp_path) == VALIDATION_FOLD
+    assert "No cars for the final test (fold 0)" in capsys.readouterr().err
 
 
 def test_a_fold_without_cars_is_an_error(carvana):
