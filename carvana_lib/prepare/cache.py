@@ -37,7 +37,7 @@ def cache_folder() -> Path:
     """`$CARVANA_CACHE`, or this system's folder for caches. Raises CarvanaError without a home directory."""
     try:
         return expanded(os.environ.get("CARVANA_CACHE") or platformdirs.user_cache_dir("carvana_lib"))
-    except CarvanaError:
+    except (CarvanaError, RuntimeError):
         raise CarvanaError("no home directory for decoded photos: set $CARVANA_CACHE to a folder") from None
 
 
