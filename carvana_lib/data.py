@@ -54,8 +54,9 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     """Folder that holds the photos; prints one line that says which, and how much is in it.
 
     The places, in this order: `root`, `$CARVANA_DATA`, Kaggle's input folders, `data/carvana`, `data/sample`.
-    If one of the first two is named, no other is tried. Kaggle's folders are passed over if they hold zips only; a
-    line then says how to use them, even if `quiet`. Raises CarvanaError if the folder is unusable, or if none exists.
+    If one of the first two is named, no other is tried. Kaggle's folders are passed over if they hold zips only; the
+    line then says how to use them. `quiet` leaves the line out where it would only name the rendered sample. Raises
+    CarvanaError if the folder is unusable, or if none exists.
     """
     packed = {}
     if root is not None:
@@ -63,7 +64,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     elif os.environ.get("CARVANA_DATA"):
         found, why = expanded(os.environ["CARVANA_DATA"]), "from $CARVANA_DATA"
     else:
-        here = Path(__file__).resolve().parent.parent
+        here = SAMPLE.parent.parent
         kaggle = [KAGGLE_INPUT, KAGGLE_INPUT.parent / "competitions" / KAGGLE_INPUT.name]
         packed = {place: fault for place in kaggle if place.is_dir() and (fault := why_unusable(place))}
         places = [*kaggle, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
@@ -72,7 +73,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     if found is None:
         raise CarvanaError(f"no Carvana data found: {'; '.join(hints) or HOW_TO_GET_DATA}")
     pairs = list_pairs(found)
-    if not quiet or hints:
+    if not quiet or hints or found.resolve() != SAMPLE:
         taken = f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos"
         print(". ".join([taken, *hints]), file=sys.stderr)
     return found

@@ -1,3 +1,4 @@
+import struct
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from carvana_lib.base.data_folder import several
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.data import (
+    SAMPLE,
     TEST_FOLD,
     TRAINING_FOLDS,
     VALIDATION_FOLD,
@@ -76,8 +78,10 @@ def test_data_are_looked_for_in_the_stated_order(carvana, broken, monkeypatch, t
     assert "$CARVANA_DATA" in capsys.readouterr().err
     assert find_data(carvana) == carvana
     assert capsys.readouterr().err == f"Data: {carvana} (as asked): 8 cars, 32 photos\n"
-    assert find_data(carvana, quiet=True) == carvana
+    assert find_data(SAMPLE, quiet=True) == SAMPLE
     assert capsys.readouterr().err == ""
+    find_data(carvana, quiet=True)  # the notebooks: their text describes the sample
+    assert capsys.readouterr().err == f"Data: {carvana} (as asked): 8 cars, 32 photos\n"
 
 
 def test_a_named_folder_is_never_passed_over(monkeypatch, tmp_path):
@@ -407,3 +411,210 @@ def test_several_folders_are_used_together(carvana, tmp_path):
     write_pair(tmp_path / "again", 11, 1)
     with pytest.raises(CarvanaError, match="another data folder has too"):
         list_pairs([carvana, tmp_path / "again"])
+
+
+def _raw_tiff(values: np.ndarray, photometric: int) -> bytes:
+    """A TIFF of bool, uint8 or uint16 values as they are. Pillow would not write the numbers that a scanner writes."""
+    data = (
+        np.packbits(values, axis=1).tobytes() if values.dtype == bool else values.astype(values.dtype.newbyteorder("<"))
+    )
+    data = bytes(data)
+    bits = 1 if values.dtype == bool else 8 * values.itemsize
+    height, width = values.shape
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric)]
+    tags += [(273, 8), (277, 1), (278, height), (279, len(data))]
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<L", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+
+
+def _raw_png(values: np.ndarray, bits: int, colours: int, hidden: bytes = b"") -> bytes:
+    """A PNG of grey (`colours` 0) or RGB (2) values of 4 or 16 bits; `hidden` is the colour that is transparent."""
+    height, width = values.shape[:2]
+    if bits == 16:
+        rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    else:
+        rows = (values[:, ::2] << 4 | values[:, 1::2]).astype(np.uint8)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    chunks = [(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, colours, 0, 0, 0)), (b"tRNS", hidden)]
+    chunks = [chunk for chunk in chunks if chunk[1]] + [(b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">L", len(content)) + kind + content + struct.pack(">L", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+RAMP = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (64, 1))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".pgm"])
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14])
+def test_16_bit_greys_that_use_few_bits_are_not_dark(tmp_path, bits, suffix):
+    path, values = tmp_path / f"photo{suffix}", RAMP.astype(np.uint16) << (bits - 8)
+    values[5, 5] = 65_535  # a broken pixel of the camera
+    Image.fromarray(values).save(path)
+    read = read_photo(path).astype(int)
+    read[5, 5] = RAMP[5, 5]
+    assert np.abs(read - RAMP[..., None]).max() <= 1
+    # A microscope's picture that is neither black nor white anywhere.
+    Image.fromarray(values // 4 + np.uint16(3000)).save(path)
+    read = read_photo(path).astype(int)
+    read[5, 5] = RAMP[5, 5]
+    assert np.abs(read - RAMP[..., None]).max() <= 2 ** max(0, 10 - bits)
+
+
+def test_16_bit_greys_of_the_full_range_stay(tmp_path):
+    values = np.random.default_rng(0).integers(3000, 2**15 + 500, (64, 96)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "photo.png")
+    assert (read_photo(tmp_path / "photo.png")[..., 1] == values >> 8).all()
+
+
+def test_16_bit_colours_that_use_few_bits_are_refused(tmp_path):
+    values = np.repeat(RAMP.astype(np.uint16)[..., None], 3, 2)
+    (tmp_path / "photo.png").write_bytes(_raw_png(values << 4, 16, 2))
+    with pytest.raises(CarvanaError, match=r"photo\.png has 16-bit colours .* nearly black: save it as 8-bit"):
+        read_photo(tmp_path / "photo.png")
+    (tmp_path / "photo.png").write_bytes(_raw_png(values << 8, 16, 2))
+    assert (read_photo(tmp_path / "photo.png") == RAMP[..., None]).all()
+
+
+@pytest.mark.parametrize("kind", ["1-bit", "8-bit", "16-bit", "12 of 16 bits"])
+def test_a_tiff_in_which_0_is_white_is_no_negative(tmp_path, kind):
+    greys = np.uint8(255 * (RAMP > 99)) if kind == "1-bit" else RAMP
+    values = {
+        "1-bit": greys > 0,
+        "8-bit": greys,
+        "16-bit": greys.astype(np.uint16) * 257,
+        "12 of 16 bits": greys.astype(np.uint16) << 4,
+    }[kind]
+    for photometric, right in ((0, 255 - greys), (1, greys)):
+        (tmp_path / "photo.tif").write_bytes(_raw_tiff(values, photometric))
+        assert np.abs(read_photo(tmp_path / "photo.tif").astype(int) - right[..., None]).max() <= 1
+        if kind == "1-bit":
+            assert (read_mask(tmp_path / "photo.tif") == (right > 0)).all()
+
+
+def _half_hidden(kind: str, path: Path) -> None:
+    """The ramp with its upper half transparent, over colours that nobody should see."""
+    greys = np.where(np.arange(64)[:, None] < 32, 7, RAMP.clip(20)).astype(np.uint8)
+    alpha = np.uint8(255 * (np.arange(64)[:, None] >= 32) * np.ones((1, 96)))
+    rgba = Image.fromarray(np.dstack([greys, greys, greys, alpha]))
+    if kind in ("RGBA", "LA"):
+        rgba.convert(kind).save(path, "PNG")
+    elif kind in ("WEBP", "TIFF"):
+        rgba.save(path, kind, lossless=True)
+    elif kind in ("GIF", "palette", "moving GIF"):
+        # Colour 7 is hidden.
+        options = {"save_all": True, "append_images": [Image.new("P", (96, 64), 9)]} if kind == "moving GIF" else {}
+        picture = Image.fromarray(greys, "P")
+        picture.putpalette([value for grey in range(256) for value in (grey, 255 - grey, grey)])
+        picture.save(path, "PNG" if kind == "palette" else "GIF", transparency=7, **options)
+    elif kind == "palette of shares":
+        picture = Image.fromarray(greys, "P")
+        picture.putpalette([value for grey in range(256) for value in (grey, grey, grey)])
+        picture.save(path, "PNG", transparency=bytes(0 if grey == 7 else 255 for grey in range(256)))
+    elif kind == "4-bit grey":
+        path.write_bytes(_raw_png(np.where(greys == 7, 3, 10), 4, 0, b"\0\3"))
+    elif kind == "16-bit grey":
+        path.write_bytes(_raw_png(greys.astype(np.uint16) * 257, 16, 0, b"\7\7"))
+    else:
+        path.write_bytes(_raw_png(np.repeat(greys.astype(np.uint16)[..., None] * 257, 3, 2), 16, 2, b"\7\7" * 3))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["RGBA", "LA", "WEBP", "TIFF", "GIF", "palette", "moving GIF", "palette of shares"]
+    + ["4-bit grey", "16-bit grey", "16-bit colours"],
+)
+def test_transparent_parts_are_laid_on_white(tmp_path, kind):
+    _half_hidden(kind, tmp_path / "photo")
+    read = read_photo(tmp_path / "photo")
+    assert (read[:32] == 255).all()
+    seen = np.full((32, 96), 170) if kind == "4-bit grey" else RAMP[32:].clip(20)
+    assert np.abs(read[32:, :, 0].astype(int) - seen).max() <= 1
+    # Made smaller, it is the same picture.
+    assert (read_photo(tmp_path / "photo", (24, 16))[:8] == 255).all()
+
+
+def test_what_is_half_transparent_is_half_white(tmp_path):
+    Image.new("RGBA", (8, 8), (0, 100, 255, 51)).save(tmp_path / "photo.png")
+    assert (read_photo(tmp_path / "photo.png") == (204, 224, 255)).all()
+    Image.new("RGBA", (8, 8), (0, 100, 255, 0)).save(tmp_path / "photo.png")
+    with pytest.raises(CarvanaError, match=r"photo\.png is transparent everywhere: save it without"):
+        read_photo(tmp_path / "photo.png")
+
+
+def _turned_pair(root: Path, size: tuple[int, int], turn: int, photo_end: str, mask_note: int) -> Pair:
+    """A pair whose photo and mask are stored as the EXIF note says; `mask_note` is the mask's own note."""
+    back = {
+        2: 0,
+        3: 3,
+        4: 1,
+        5: 5,
+        6: 2,
+        7: 6,
+        8: 4,
+    }  # what Pillow calls the way from the displayed to the stored photo
+    photo, mask = draw(10, 1, size)
+    turned = Image.fromarray(mask.astype(np.uint8) * 255).transpose(Image.Transpose(back[turn]))
+    note = Image.Exif()
+    note[0x0112] = turn
+    own = Image.Exif()
+    own[0x0112] = mask_note
+    photo.transpose(Image.Transpose(back[turn])).save(root / f"photo{photo_end}", exif=note, **{"quality": 95})
+    turned.save(root / "mask.png", exif=own)
+    return Pair("0", root / f"photo{photo_end}", root / "mask.png")
+
+
+@pytest.mark.parametrize("photo_end", [".jpg", ".tif"])
+@pytest.mark.parametrize("turn", [2, 3, 4, 5, 6, 7, 8])
+def test_a_turn_that_the_size_does_not_show_is_refused(tmp_path, turn, photo_end):
+    pair = _turned_pair(tmp_path, (64, 64), turn, photo_end, 1)
+    with pytest.raises(
+        CarvanaError, match=rf"photo\{photo_end} is turned .*orientation {turn}.*-auto-orient"
+    ) as caught:
+        CarvanaDataset([pair], (64, 64))[0]
+    assert "\n" not in str(caught.value)
+    # The mask has the same note: both are turned.
+    pair = _turned_pair(tmp_path, (64, 64), turn, photo_end, turn)
+    image, mask = CarvanaDataset([pair], (64, 64))[0]
+    photo, right = draw(10, 1, (64, 64))
+    assert (mask[0].numpy() == right).all()
+    assert np.abs(image.numpy().astype(float) - np.asarray(photo).transpose(2, 0, 1)).mean() < 8
+
+
+@pytest.mark.parametrize("photo_end", [".jpg", ".tif"])
+@pytest.mark.parametrize("turn", [3, 6])
+def test_a_turned_photo_of_two_sides(tmp_path, turn, photo_end):
+    pair = _turned_pair(tmp_path, (96, 64), turn, photo_end, 1)
+    # On its side, the mask of the stored pixels has another size; upside down it has the same.
+    with pytest.raises(CarvanaError, match="but its photo is 96x64" if turn == 6 else "-auto-orient"):
+        read_pair(pair.photo, pair.mask, (48, 32))
+    Image.fromarray(draw(10, 1)[1]).save(pair.mask)
+    if turn == 6:
+        image, mask = read_pair(pair.photo, pair.mask, (96, 64))
+        assert ((mask > 127) == draw(10, 1)[1]).all()
+        assert np.abs(image.astype(float) - np.asarray(draw(10, 1)[0])).mean() < 8
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".TIFF", ".webp"])
+def test_pairs_in_other_formats_and_in_capitals(tmp_path, suffix):
+    lower, upper = write_pair(tmp_path, 0xABC, 1), write_pair(tmp_path, 0xABC, 2)
+    for number, (folder, end) in enumerate((("train", ""), ("train_masks", "_mask")), 1):
+        for name, old in ((lower, ".jpg"), (upper, ".jpg")) if not end else ((lower, ".gif"), (upper, ".gif")):
+            # Once the photo's name has capitals, once the mask's.
+            new = name.upper() if name.endswith(str(number)) else name
+            file = tmp_path / folder / f"{name}{end}{old}"
+            Image.open(file).save(file.with_name(f"{new}{end}{suffix}"), lossless=True)
+            file.unlink()
+    pairs, faults = check_data(tmp_path, progress=False)
+    assert faults == []
+    assert list_pairs(tmp_path) == pairs
+    assert [pair.name for pair in pairs] == [lower, upper]
+    assert [pair.fold for pair in pairs] == [0xABC % 10] * 2
+    for pair in pairs:
+        assert {pair.photo.suffix, pair.mask.suffix} == {suffix}
+        assert (read_mask(pair.mask) == draw(0xABC, pair.view)[1]).all()
+        assert np.abs(read_photo(pair.photo).astype(int) - np.asarray(draw(0xABC, pair.view)[0])).mean() < 8
+    # Names in capitals come before all others in a listing, but not in the pairs.
+    write_pair(tmp_path, 0xAB, 9)
+    assert [pair.name for pair in list_pairs(tmp_path)] == [f"{0xAB:012x}_09", lower, upper]
