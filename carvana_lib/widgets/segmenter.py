@@ -11,13 +11,15 @@ from types import ModuleType
 
 import ipywidgets as widgets
 import numpy as np
+from PIL import Image
 from torch import nn
 
+from ..base.arrays import check_mask, check_photo
 from ..base.errors import CarvanaError
 from ..config import TrainConfig
 from ..images import read_photo
 from ..pictures.overlays import overlay
-from ..prediction import predict_array
+from ..prediction import as_image, predict_array
 from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
 _HELP = "A JPEG or PNG of up to 50 megapixels. It goes to the machine this notebook runs on and nowhere else. "
@@ -45,7 +47,12 @@ def _colab_files() -> ModuleType | None:
 
 
 def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The car of a photo, uint8 (H, W, 3), alone: uint8 (H, W, 4), transparent black outside `mask`, bool (H, W)."""
+    """The car of a photo, uint8 (H, W, 3), alone: uint8 (H, W, 4), transparent black outside `mask`, bool (H, W).
+
+    Any other photo or mask raises a ValueError.
+    """
+    check_photo(photo)
+    check_mask(mask, photo.shape[:2])
     # The background is black, not only transparent: a viewer that ignores transparency does not show it either.
     return np.dstack([photo, np.full_like(photo[..., 0], 255)]) * mask[..., None]
 
@@ -53,11 +60,13 @@ def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 class PhotoSegmenter(Tool):
     """Upload a photo, choose a threshold, take the cut-out home.
 
-    `model` and `config` are from `load_pretrained`; `photo`, uint8 (H, W, 3) or the path of a file, is shown until
-    another one is chosen. Raises CarvanaError if that file cannot be read.
+    `model` and `config` are from `load_pretrained`; `photo`, as `predict_array` takes it or the path of a file, is
+    shown until another one is chosen. Raises CarvanaError if that file cannot be read.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, photo: np.ndarray | str | Path | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, photo: np.ndarray | Image.Image | str | Path | None = None
+    ) -> None:
         super().__init__()
         self.model, self.size = model, config.size
         self.photo: np.ndarray | None = None
@@ -73,10 +82,10 @@ class PhotoSegmenter(Tool):
         self.make.on_click(lambda _: self.offer())
         if photo is None:
             self.picture.layout.display = "none"
-        elif isinstance(photo, np.ndarray):
-            self.segment("photo", photo)
-        else:
+        elif isinstance(photo, str | Path):
             self.segment(Path(photo).stem, read_photo(photo))
+        else:
+            self.segment("photo", photo)
 
     def ask(self) -> None:
         """Ask for a photo with Colab's own file dialogue, which takes files of any size. Run it in a cell of its own.
@@ -101,7 +110,9 @@ class PhotoSegmenter(Tool):
     def _take(self, name: str, content: bytes) -> None:
         """Segment an uploaded photo; if that fails, say why."""
         name = Path(name).name or "photo"
-        self.link.value = ""
+        # Of a photo that is refused, the tool must not offer the cut-out of the one before.
+        self.photo, self.link.value = None, ""
+        self.picture.value, self.picture.layout.display, self.still = b"", "none", Tool.still
         self.message.value = f"Looking for a car in {html.escape(name)} ..."
         try:
             with _UPLOAD_LOCK:
@@ -112,8 +123,9 @@ class PhotoSegmenter(Tool):
             # Whatever a file does to the decoder, the tool stays usable.
             self.message.value = html.escape(f"{name} cannot be used ({type(error).__name__}).")
 
-    def segment(self, name: str, photo: np.ndarray) -> None:
-        """Predict the mask of `photo`, uint8 (H, W, 3), and show it."""
+    def segment(self, name: str, photo: np.ndarray | Image.Image) -> None:
+        """Predict the mask of `photo`, as `predict_array` takes it, and show it."""
+        photo = np.asarray(as_image(photo))
         # If a step fails, for example for want of memory, photo and mask before it both stay.
         probability, small_photo = predict_array(self.model, photo, self.size), shrink(photo)
         self._small_photo, self._small_probability = small_photo, pick(probability, small_photo.shape[:2])

@@ -431,10 +431,21 @@ def test_the_cut_out_is_transparent_outside_the_mask(segmenter):
     assert segmenter.link.value == ""
 
 
-def test_a_photo_that_fails_never_gets_the_mask_of_the_one_before(segmenter, monkeypatch):
+def test_of_a_photo_that_fails_nothing_of_the_one_before_is_offered(segmenter, monkeypatch):
     segmenter.send("a.png", as_bytes(draw(99, 3, (120, 50))[0], "PNG"))
     segmenter.offer()
-    before = segmenter.mask
+    assert 'download="a_cutout.png"' in segmenter.link.value
+    for name, content in (("notes.txt", b"no picture"), ("cut.png", as_bytes(draw(98, 3)[0], "PNG")[:2000])):
+        segmenter.send("a.png", as_bytes(draw(99, 3, (120, 50))[0], "PNG"))
+        segmenter.send(name, content)
+        assert name in segmenter.message.value
+        segmenter.threshold.value = 0.9 - segmenter.threshold.value
+        segmenter.make.click()
+        assert "Choose a photo first" in segmenter.message.value
+        assert segmenter.link.value == ""
+        assert (segmenter.picture.value, segmenter.picture.layout.display) == (b"", "none")
+        assert segmenter.still.shape == (90, 320, 3)
+    segmenter.send("a.png", as_bytes(draw(99, 3, (120, 50))[0], "PNG"))
     monkeypatch.setattr(
         "carvana_lib.widgets.segmenter.predict_array", lambda *_: (_ for _ in ()).throw(RuntimeError("memory"))
     )
@@ -442,9 +453,31 @@ def test_a_photo_that_fails_never_gets_the_mask_of_the_one_before(segmenter, mon
     assert segmenter.message.value == "b.png cannot be used (RuntimeError)."
     assert segmenter.link.value == ""
     segmenter.offer()
-    assert 'download="a_cutout.png"' in segmenter.link.value
-    assert segmenter.photo.shape[:2] == before.shape
-    assert (segmenter.mask == before).all()
+    assert segmenter.link.value == ""
+    monkeypatch.undo()
+    segmenter.send("c.png", as_bytes(draw(98, 3, (60, 40))[0], "PNG"))
+    assert segmenter.mask.shape == (40, 60)
+    assert segmenter.picture.layout.display is None
+    segmenter.offer()
+    assert 'download="c_cutout.png"' in segmenter.link.value
+
+
+def test_a_photo_in_memory_may_be_grey_or_pillows(net):
+    picture = draw(99, 3, (120, 50))[0]
+    grey = np.asarray(picture.convert("L"))
+    tools = [PhotoSegmenter(*net, photo) for photo in (np.dstack([grey] * 3), grey, picture.convert("L"))]
+    for tool in tools[1:]:
+        assert (tool.mask == tools[0].mask).all()
+        assert tool.photo.shape == (50, 120, 3)
+
+
+def test_the_cut_out_of_what_is_no_mask_is_refused():
+    photo, mask = np.asarray(draw(99, 3)[0]), draw(99, 3)[1]
+    for wrong in (mask * 0.9, mask * np.uint8(255), mask[None], mask[:-1]):
+        with pytest.raises(ValueError, match="mask"):
+            cut_out(photo, wrong)
+    with pytest.raises(ValueError, match="a photo must be"):
+        cut_out(photo / 255, mask)
 
 
 def test_a_photo_that_is_gone_gets_a_sentence(net, carvana, tmp_path):
