@@ -64,7 +64,7 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
     elif os.environ.get("CARVANA_DATA"):
         found, why = expanded(os.environ["CARVANA_DATA"]), "from $CARVANA_DATA"
     else:
-        here = SAMPLE.parent.parent
+        here = Path(__file__).resolve().parent.parent
         kaggle = [KAGGLE_INPUT, KAGGLE_INPUT.parent / "competitions" / KAGGLE_INPUT.name]
         packed = {place: fault for place in kaggle if place.is_dir() and (fault := why_unusable(place))}
         places = [*kaggle, *(base / "data" / kind for kind in ("carvana", "sample") for base in (Path(), here))]
