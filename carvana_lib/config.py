@@ -48,7 +48,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"  # bf16, else fp16 (GPU) or float32 (CPU)
     channels_last: bool = True  # memory layout that most devices are fast with
     compile: bool = False  # torch.compile: faster steps after a minute of waiting
-    cuda_graphs: bool = False  # with compile, on an NVIDIA GPU: all kernels of a step are launched at once
+    cuda_graphs: bool = False  # on one NVIDIA GPU: the kernels of net and loss are recorded once, launched at once
     recompute: bool = False  # activations in the backward pass: big photos fit in less memory, a third slower
     train_cars: Annotated[int, Between(0, inf)] = 0  # use only the first so many training cars; 0 for all
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0  # random seed of weights, order and augmentation
@@ -59,8 +59,8 @@ class TrainConfig:
         check_fields(self)
         if self.size[0] * self.size[1] > 50_000_000:
             raise CarvanaError(f"size={self.size} must be at most 50 megapixels")
-        if self.cuda_graphs and not self.compile:
-            raise CarvanaError("cuda_graphs=True needs compile=True")
+        if self.cuda_graphs and self.recompute:
+            raise CarvanaError("cuda_graphs=True needs recompute=False: a recorded step keeps its activations")
         if self.batch_size % self.accumulate:
             raise CarvanaError(f"batch_size={self.batch_size} must divide by accumulate={self.accumulate}")
 

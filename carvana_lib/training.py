@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .base.devices import make_accelerator
 from .base.errors import CarvanaError
+from .base.graphs import record_graphs
 from .config import TrainConfig
 from .data import CarvanaDataset
 from .evaluation import Evaluation, evaluate
@@ -60,6 +61,12 @@ class Trainer:
             self.change = torch.compile(self.change)
         # `net` is the model as accelerate runs it: in the chosen precision, over all processes.
         self.net, self.optimizer = self.accelerator.prepare(net, optimizer)
+        alone = self.accelerator.device.type == "cuda" and self.accelerator.num_processes == 1
+        if config.cuda_graphs and not config.compile and alone:
+            images = torch.zeros(self.photos_at_once, 3, *config.size[::-1], device=self.accelerator.device)
+            layout = torch.channels_last if config.channels_last else torch.contiguous_format
+            recorded = record_graphs(self.net, self.loss_function, images.contiguous(memory_format=layout))
+            self.net, self.loss_function = recorded
 
     def step(self, images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """The five moves, then schedule and average; returns the mean loss, a scalar that stays on the device.
@@ -169,11 +176,14 @@ def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of the weights, over few steps at first, so that early epochs are not held back."""
 
     @torch.no_grad()
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor) -> None:
-        weight = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], _: torch.Tensor) -> None:
+        # The number that is passed is on the device, and reading it would wait for the device; this one is on the CPU.
+        count = int(average.n_averaged)
+        weight = 1 - min(decay, (1 + count) / (10 + count))
         if torch.is_floating_point(averaged[0]):
             torch._foreach_lerp_(averaged, current, weight)
         else:
             torch._foreach_copy_(averaged, current)
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    return average

@@ -1,17 +1,19 @@
-"""Speed on a GPU: photos a second, their share of what the chip could do, and the time to Dice 0.991.
+"""What a GPU does: photos a second, their share of what the chip could do, the wait for validation, the time to a Dice.
 
-    python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz   # where the data are
-    python -m benchmarks.speed.gpu --pack build/carvana_pack.npz               # where the GPU is
+    python -m benchmarks.speed.pack --data ROOT --out build/packs   # where the data are
+    python -m benchmarks.speed.gpu --packs build/packs              # where the GPU is
 
-Without --pack, only speed is measured, on random pictures. Each part writes its own JSON file when it is done.
-`--smoke` runs everything at a tiny size, also on a CPU, to check that it works.
+Without --packs only speed is measured, on random pictures. The file of results is written again after each part, so
+nothing is lost if a later part stops. `--smoke` runs everything at a tiny size, also on a CPU, to check that it works.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,47 +22,69 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from carvana_lib.base.devices import best_device
-from carvana_lib.cli.report import write_json
-from carvana_lib.config import TrainConfig
-from carvana_lib.data import CarvanaDataset, Pair
+from carvana_lib.config import TrainConfig, preset
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair
+from carvana_lib.evaluation import evaluate
 from carvana_lib.metrics import dice
 from carvana_lib.training import Trainer
+from carvana_lib.unet import UNet
 
-from ..common import RESULTS, command_line, machine, take_steps
-from .pack import PackedDataset
+from ..common import command_line, take_steps, write
+from .pack import Packs
 from .usual import usual_step
 
-GOAL = 0.991
+SMALL = preset("small", cuda_graphs=True)
+NETS = {
+    "base 64, 240x160": TrainConfig(base_channels=64, batch_size=64, loss="bce"),
+    "base 64, 480x320": TrainConfig(size=(480, 320), base_channels=64, loss="bce"),
+    "small, 959x640": preset("small"),
+}
+WAYS = {
+    "eager": {},
+    "graphs": {"cuda_graphs": True},
+    "compiled": {"compile": True},
+    "compiled graphs": {"compile": True, "cuda_graphs": True},
+}
+# The recipe for each goal. The smaller the goal, the fewer epochs: the learning rate goes down to 0 within them.
+GOALS = {
+    0.990: replace(SMALL, epochs=2, ema_decay=0.98, rotate=0.0, scale=0.0, shift=0.0, colour=0.0),
+    0.991: replace(SMALL, epochs=3, ema_decay=0.98, rotate=0.0, scale=0.0, shift=0.0, colour=0.0),
+    0.995: replace(SMALL, epochs=12, ema_decay=0.995, scale=0.05, colour=0.15),
+}
 
 
 def main() -> None:
-    parser = command_line(__doc__)
-    parser.add_argument("--pack", type=Path)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--compile", action="store_true", help="torch.compile the net; the time to compile is included")
-    parser.add_argument("--cuda-graphs", action="store_true", help="with --compile, replay steps as CUDA graphs")
-    parser.add_argument("--epochs", type=int, default=14, help="of the run to Dice 0.991")
+    parser = command_line(__doc__, "gpu.json")
+    parser.add_argument("--packs", type=Path, help="the folder of packs")
+    parser.add_argument("--only", nargs="+", default=["speed", "validation", "device", "goals"])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
-    chip = {"machine": machine(), "peak": peak(1024 if options.smoke else 8192)}
-    for size, batch in (((240, 160), 64), ((480, 320), 16)):
-        row = throughput(size, 4 if options.smoke else 64, 2 if options.smoke else batch, options)
-        row["roofline"] = roofline(row, chip["peak"])
-        row |= chip
-        report(options.out / f"gpu_{size[0]}x{size[1]}.json", row)
-    if options.pack:
-        report(options.out / "gpu_time_to_dice.json", chip | time_to_dice(options))
+    results: dict[str, object] = {}
+    if "speed" in options.only:
+        results |= {"peak": peak(1024 if options.smoke else 8192), "speed": {}}
+        for name, config in NETS.items():
+            results["speed"][name] = speed(smaller(config) if options.smoke else config, results["peak"], options)
+            write(options.json, results)
+    if options.packs:
+        packs = Packs(options.packs)
+        for part, measure in (("validation", validation), ("device", device), ("goals", goals)):
+            if part in options.only:
+                results[part] = measure(packs, options.smoke)
+                write(options.json, results)
 
 
-def report(path: Path, row: dict[str, object]) -> None:
-    write_json(path, row)
-    print(path, {name: value for name, value in row.items() if name != "machine"}, flush=True)
+def smaller(config: TrainConfig) -> TrainConfig:
+    """The same settings for a net and photos so small that a CPU is fast; a CPU has no graphs."""
+    return replace(config, size=(48, 32), base_channels=2, batch_size=2, cuda_graphs=False)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Mean seconds of one call of `work`, after one call to warm up."""
+    """Mean seconds of one call of `work`, after three calls to warm up."""
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    work(), wait()
+    for _ in range(3):
+        work()
+    wait()
     began = time.perf_counter()
     for _ in range(repeats):
         work()
@@ -70,9 +94,8 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 def peak(side: int) -> dict[str, float]:
     """The most that this chip does, measured with bf16 matrix products and with copies in memory."""
-    device = best_device()
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    big = torch.empty(side * side * 4, device=device)
+    a, b = (torch.randn(side, side, device=best_device(), dtype=torch.bfloat16) for _ in range(2))
+    big = torch.empty(side * side * 4, device=best_device())
     copied = torch.empty_like(big)
     return {
         "flops_per_second": 2 * side**3 / seconds(lambda: a @ b, 10),
@@ -80,45 +103,41 @@ def peak(side: int) -> dict[str, float]:
     }
 
 
-def throughput(size: tuple[int, int], base_channels: int, batch: int, options: argparse.Namespace) -> dict[str, object]:
-    """Training photos a second in our way and in the usual way; peak memory of our way."""
-    config = TrainConfig(
-        size=size,
-        base_channels=base_channels,
-        batch_size=batch,
-        compile=options.compile,
-        cuda_graphs=options.cuda_graphs,
-        loss="bce",
-    )
-    dataset, device, steps = random_photos(size, 4 * batch), best_device(), 2 if options.smoke else 30
-    dataset.keep_on(device)
-    trainer = Trainer(config, len(dataset))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    ours_rate = batch / seconds(lambda: take_steps(trainer, dataset, 1), steps)
-    memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
-    model = config.build_model().to(device)
+def speed(config: TrainConfig, best: dict[str, float], options: argparse.Namespace) -> dict[str, object]:
+    """Training photos a second: the usual way, and each of ours with its share of the roofline and its memory."""
+    steps, config = 2 if options.smoke else 40, replace(config, epochs=1000)
+    dataset = random_photos(config.size, 4 * config.batch_size)
+    dataset.keep_on(best_device())
+    model = config.build_model().to(best_device())
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    images, masks = (part.to(device).float().contiguous() / 255 for part in dataset.batch(list(range(batch))))
-    usual_rate = batch / seconds(lambda: usual_step(model, optimizer, images, masks), steps)
-    flops, traffic = work_per_photo(config.build_model().to(device), size)
-    return {
-        "size": size,
-        "base_channels": base_channels,
-        "batch": batch,
-        "photos_per_second": ours_rate,
-        "usual_photos_per_second": usual_rate,
-        "ratio": ours_rate / usual_rate,
-        "peak_memory_gb": memory,
-        "flops_per_photo": flops,
-        "bytes_per_photo": traffic,
-    }
-
-
-def roofline(row: dict[str, object], best: dict[str, float]) -> dict[str, float]:
-    """The share of the possible speed. The slower of two limits it: computing, or moving bytes."""
-    slowest = max(row["flops_per_photo"] / best["flops_per_second"], row["bytes_per_photo"] / best["bytes_per_second"])
-    return {"possible_photos_per_second": 1 / slowest, "share": row["photos_per_second"] * slowest}
+    batch = dataset.batch(list(range(config.batch_size)))
+    images, masks = (part.to(best_device()).float().contiguous() / 255 for part in batch)
+    usual = config.batch_size / seconds(lambda: usual_step(model, optimizer, images, masks), steps)
+    flops, traffic = work_per_photo(config.build_model().to(best_device()), config.size)
+    # The slower of two limits holds: computing, or moving bytes.
+    slowest = max(flops / best["flops_per_second"], traffic / best["bytes_per_second"])
+    row: dict[str, object] = {"batch": config.batch_size, "usual_photos_per_second": usual}
+    row |= {"flops_per_photo": flops, "bytes_per_photo": traffic, "possible_photos_per_second": 1 / slowest}
+    for way in options.ways:
+        torch._dynamo.reset()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        began = time.perf_counter()
+        trainer = Trainer(replace(config, **({} if options.smoke else WAYS[way])), len(dataset))
+        take_steps(trainer, dataset, 1)
+        first = time.perf_counter() - began
+        rate = config.batch_size / seconds(lambda trainer=trainer: take_steps(trainer, dataset, 1), steps)
+        row[way] = {
+            "photos_per_second": rate,
+            "ratio": rate / usual,
+            "roofline_share": rate * slowest,
+            "seconds_to_first_step": first,
+            "peak_memory_gb": torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else None,
+        }
+        print(way, row[way], flush=True)
+    return row
 
 
 def work_per_photo(model: nn.Module, size: tuple[int, int]) -> tuple[float, float]:
@@ -149,28 +168,66 @@ def random_photos(size: tuple[int, int], count: int) -> CarvanaDataset:
     return CarvanaDataset([Pair(f"{0:012x}_01", Path(), Path())] * count, size, (images, masks))
 
 
-def time_to_dice(options: argparse.Namespace) -> dict[str, object]:
-    """Seconds from decoded photos to Dice 0.991 on the validation cars. Compiling and scoring are included."""
-    with np.load(options.pack) as pack:
-        train, validation = PackedDataset(pack, "train"), PackedDataset(pack, "validation")
-    config = TrainConfig(
-        base_channels=4 if options.smoke else 32,
-        epochs=1 if options.smoke else options.epochs,
-        compile=options.compile,
-        cuda_graphs=options.cuda_graphs,
-    )
-    began, rows = time.perf_counter(), []
-    trainer = Trainer(config, len(train))
-    train.keep_on(trainer.accelerator.device)
-    for epoch in range(config.epochs):
-        take_steps(trainer, train, 2 if options.smoke else trainer.steps_per_epoch)
-        score = dice(trainer.validate(validation).counts).item()
-        rows.append({"epoch": epoch + 1, "seconds": time.perf_counter() - began, "dice": score})
-        print(rows[-1], flush=True)
-        if score >= GOAL:
-            break
-    reached = rows[-1]["seconds"] if rows[-1]["dice"] >= GOAL else None
-    return {"goal": GOAL, "seconds_to_goal": reached, "config": config.to_json(), "epochs": rows}
+def open_packs(packs: Packs, size: tuple[int, int], smoke: bool) -> tuple[CarvanaDataset, CarvanaDataset]:
+    """Training and validation photos in the memory of the GPU, validation masks there at their own size."""
+    train, scored = (packs.pairs(folds)[: 4 if smoke else None] for folds in (TRAINING_FOLDS, [VALIDATION_FOLD]))
+    datasets = packs.dataset(train, size), packs.dataset(scored, size)
+    for dataset in datasets:
+        dataset.keep_on(best_device())
+    datasets[1].keep_masks(best_device())
+    return datasets
+
+
+def validation(packs: Packs, smoke: bool) -> dict[str, object]:
+    """The share of an epoch of `small` that scoring the validation photos takes."""
+    config = smaller(SMALL) if smoke else SMALL
+    train, scored = open_packs(packs, config.size, smoke)
+    trainer = Trainer(replace(config, epochs=9), len(train))
+    epoch = seconds(lambda: take_steps(trainer, train, trainer.steps_per_epoch), 1)
+    scoring = seconds(lambda: trainer.validate(scored), 3)
+    return {
+        "train_photos": len(train),
+        "scored_photos": len(scored),
+        "train_seconds": epoch,
+        "scoring_seconds": scoring,
+        "share": scoring / (epoch + scoring),
+    }
+
+
+def device(packs: Packs, smoke: bool) -> dict[str, object]:
+    """Pixels of 50 photos that are counted in another way on the GPU than on the CPU, both in float32."""
+    config = smaller(SMALL) if smoke else SMALL
+    pairs = packs.pairs([VALIDATION_FOLD])[: 2 if smoke else 50]
+    there, here = (packs.dataset(pairs, config.size) for _ in range(2))
+    there.keep_on(best_device()), there.keep_masks(best_device())
+    torch.manual_seed(0)
+    model = config.build_model().eval() if smoke else shipped()
+    on_cpu = evaluate(model, here, outlines=False, precision="float32").counts
+    on_device = evaluate(model.to(best_device()), there, outlines=False, precision="float32").counts
+    return {"photos": len(pairs), "pixels": int(on_cpu.sum()), "different": int((on_cpu - on_device).abs().sum()) // 2}
+
+
+def shipped() -> UNet:
+    from carvana_lib.run.weights import load_pretrained
+
+    return load_pretrained("small")[0]
+
+
+def goals(packs: Packs, smoke: bool) -> dict[str, object]:
+    """Seconds from decoded photos to the Dice of each goal, recording the graphs and scoring included."""
+    rows = {}
+    for goal, recipe in GOALS.items():
+        config = smaller(recipe) if smoke else recipe
+        train, scored = open_packs(packs, config.size, smoke)
+        gc.collect()
+        began = time.perf_counter()
+        trainer = Trainer(config, len(train))
+        take_steps(trainer, train, trainer.total_steps)
+        score = dice(trainer.validate(scored).counts).item()
+        took = time.perf_counter() - began
+        rows[str(goal)] = {"dice": score, "seconds": took, "reached": score >= goal, "config": config.to_json()}
+        print(goal, score, took, flush=True)
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Put small photos (JPEG) and masks (PNG) into one file, to carry them to a machine without the data.
+"""Pack the photos for a machine with a GPU, into files of under 60 MB each.
 
-    python -m benchmarks.speed.pack --data ROOT --out build/carvana_pack.npz
+    python -m benchmarks.speed.pack --data ROOT --out build/packs
 
-Photos and masks are stored at the net's size. Validation masks are also stored at their own size, because scores are
-computed there. The file contains Carvana's photos: do not commit or publish it.
+Photos are stored as WebP and masks as PNG, at 959x640, the size that the preset `small` sees. Validation masks are
+stored at their own size too, because scores are computed there. The packs contain Carvana's photos: do not commit or
+publish them.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +20,55 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, find_data, list_pairs
-from carvana_lib.images import read_mask, read_pair
+from carvana_lib.images import read_mask, read_pair, resize
 
-from ..common import ROOT, SIZE, command_line
+from ..common import ROOT, command_line
 
-LIMIT = 60e6
+SIZE = (959, 640)
+
+
+class Packs:
+    """Photos and masks of all packs in a folder, decoded when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: dict[str, tuple[bytes, ...]] = {}  # of each photo: photo, mask, and the mask at its own size or b""
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path) as pack:
+                parts = (split_bytes(pack, kind) for kind in ("photos", "masks", "native"))
+                self.files |= dict(zip(pack["names"].tolist(), zip(*parts, strict=True), strict=True))
+        if not self.files:
+            raise SystemExit(f"{folder} holds no packs: make them with `python -m benchmarks.speed.pack`")
+
+    def pairs(self, folds: Sequence[int]) -> list[Pair]:
+        """As `list_pairs`, but there are no files."""
+        found = [Pair(name, Path(name), Path(name)) for name in sorted(self.files)]
+        return [pair for pair in found if pair.fold in folds]
+
+    def dataset(self, pairs: Sequence[Pair], size: tuple[int, int]) -> PackedDataset:
+        """Photos and soft masks of `pairs` in memory, made smaller to `size`."""
+        files = [self.files[pair.name] for pair in pairs]
+        with ThreadPoolExecutor() as pool:
+            images, masks = (np.stack(list(pool.map(partial(decode, size=size), kind))) for kind in list(zip(*files))[:2])
+        dataset = PackedDataset(pairs, size, (images, masks))
+        dataset.native = [native for _, _, native in files]
+        return dataset
 
 
 class PackedDataset(CarvanaDataset):
-    """Photos and masks of a pack, decoded into memory. Masks at their own size are decoded when they are needed."""
+    """Masks at their own size are decoded when they are needed."""
 
-    def __init__(self, pack: np.lib.npyio.NpzFile, split: str) -> None:
-        names = pack[f"{split}_names"].tolist()
-        arrays = tuple(
-            np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in split_bytes(pack, f"{split}_{kind}")])
-            for kind in ("images", "masks")
-        )
-        height, width = arrays[1].shape[1:]
-        super().__init__([Pair(name, Path(name), Path(name)) for name in names], (width, height), arrays)
-        self.native = split_bytes(pack, f"{split}_native") if f"{split}_native" in pack else []
+    native: list[bytes]
 
     def native_mask(self, index: int) -> np.ndarray:
+        if not self.native[index]:
+            raise ValueError(f"{self.pairs[index].name} was packed without a mask at its own size")
         return np.array(Image.open(io.BytesIO(self.native[index])))
+
+
+def decode(file: bytes, size: tuple[int, int]) -> np.ndarray:
+    image = Image.open(io.BytesIO(file))
+    image.load()
+    return np.asarray(image if image.size == size else resize(image, size))
 
 
 def split_bytes(pack: np.lib.npyio.NpzFile, name: str) -> list[bytes]:
@@ -51,44 +81,55 @@ def join_bytes(name: str, files: Sequence[bytes]) -> dict[str, np.ndarray]:
     return {name: joined, f"{name}_ends": np.cumsum([len(file) for file in files])}
 
 
-def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(pixels: np.ndarray, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    Image.fromarray(pixels).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def write_pack(root: Path, out: Path, size: tuple[int, int], quality: int) -> int:
-    """Write the pack, and return its size in bytes."""
-    parts: dict[str, np.ndarray] = {}
-    for split, folds in (("train", TRAINING_FOLDS), ("validation", [VALIDATION_FOLD])):
-        images, masks, native = [], [], []
-        pairs = list_pairs(root, folds)
-        for pair in tqdm(pairs, f"Packing {split}", unit="photo"):
-            photo, mask = read_pair(pair.photo, pair.mask, size)
-            images.append(encode(Image.fromarray(photo), "JPEG", quality=quality))
-            masks.append(encode(Image.fromarray(mask), "PNG", optimize=True))
-            if split == "validation":
-                native.append(encode(Image.fromarray(read_mask(pair.mask)), "PNG", optimize=True))
-        parts |= {f"{split}_names": np.array([pair.name for pair in pairs])}
-        parts |= join_bytes(f"{split}_images", images) | join_bytes(f"{split}_masks", masks)
-        if native:
-            parts |= join_bytes(f"{split}_native", native)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with open(out, "wb") as file:  # given a name, savez would add .npz to it
-        np.savez(file, **parts)
-    return out.stat().st_size
+def pack_pair(pair: Pair, quality: int) -> tuple[bytes, bytes, bytes]:
+    photo, mask = read_pair(pair.photo, pair.mask, SIZE)
+    native = encode(read_mask(pair.mask), "PNG", optimize=True) if pair.fold == VALIDATION_FOLD else b""
+    return encode(photo, "WEBP", quality=quality), encode(mask, "PNG", optimize=True), native
+
+
+def write_packs(pairs: Sequence[Pair], out: Path, pack_one: Callable[[Pair], tuple[bytes, ...]], limit: float) -> int:
+    """Write packs of at most `limit` bytes, and return how many."""
+    out.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    files: list[tuple[bytes, ...]] = []
+    packs = size = 0
+
+    def write() -> None:
+        parts = {"names": np.array(names)}
+        for kind, column in zip(("photos", "masks", "native"), zip(*files, strict=True), strict=True):
+            parts |= join_bytes(kind, column)
+        np.savez(out / f"pack_{packs}.npz", **parts)
+
+    with ThreadPoolExecutor() as pool:
+        for pair, packed in zip(pairs, tqdm(pool.map(pack_one, pairs), "Packing", len(pairs), unit="photo"), strict=True):
+            # 200 bytes: the photo's name and the places where its files end.
+            new = sum(map(len, packed)) + 200
+            if size + new > limit:
+                write()
+                packs, size, names, files = packs + 1, 0, [], []
+            names.append(pair.name)
+            files.append(packed)
+            size += new
+    write()
+    return packs + 1
 
 
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "carvana_pack.npz")
-    parser.add_argument("--quality", type=int, default=85, help="of the JPEGs")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "packs")
+    parser.add_argument("--quality", type=int, default=68, help="of the WebP files")
+    parser.add_argument("--limit", type=float, default=60, help="megabytes of a pack")
     options = parser.parse_args()
-    written = write_pack(find_data(options.data), options.out, SIZE, options.quality)
-    if written > LIMIT:
-        raise SystemExit(f"{options.out} has {written / 1e6:.0f} MB, more than {LIMIT / 1e6:.0f}: lower --quality")
-    print(f"{options.out}: {written / 1e6:.1f} MB")
+    pairs = list_pairs(find_data(options.data), [VALIDATION_FOLD, *TRAINING_FOLDS])
+    packs = write_packs(pairs, options.out, partial(pack_pair, quality=options.quality), options.limit * 1e6)
+    print(f"{options.out}: {packs} packs, {len(pairs)} photos")
 
 
 if __name__ == "__main__":
