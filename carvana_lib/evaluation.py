@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
-
 from .base.devices import hand_back_memory
+from .base.progress import tqdm
 from .data import CarvanaDataset
 from .metrics import accuracy, bootstrap_interval, boundary_error, confusion, dice, iou
 from .prediction import logit, predict_logits, upsample
@@ -43,7 +42,7 @@ class Evaluation:
         worst = {"photo": (self.names, self.dice), "car": (car_names, per_car)}
         result: dict[str, object] = {
             "dice": dice(self.counts).item(),
-            "dice_ci95": bootstrap_interval(self.dice, cars),
+            "dice_ci95": bootstrap_interval(self.dice, cars) if len(car_names) > 1 else None,  # one car has no spread
             "dice_global": dice(self.counts, "global").item(),
             "dice_batch": dice(self.counts, "batch").item(),
             "accuracy": accuracy(self.counts).item(),
@@ -154,11 +153,14 @@ def baselines(
 ) -> dict[str, dict[str, float]]:
     """Dice and accuracy, on the photos of `dataset`, of predictions that never look at the photo.
 
-    The mean masks of `train` are the guesses; None leaves out those baselines.
+    The mean masks of `train` are the guesses, without those of cars that are in `dataset` too. Where none are left, or
+    `train` is None, there are no such baselines.
     """
     guesses: dict[str, dict[int, torch.Tensor]] = {"all background": {}}
-    if train is not None:
-        views, masks = np.array([pair.view for pair in train.pairs]), train.masks()
+    scored = {pair.car for pair in dataset.pairs}
+    others = [] if train is None else [row for row, pair in enumerate(train.pairs) if pair.car not in scored]
+    if others:
+        views, masks = np.array([train.pairs[row].view for row in others]), train.masks()[others]
         by_view = {view: _mean_mask(masks[views == view]) for view in np.unique(views).tolist()}
         overall = _mean_mask(masks)
         guesses["mean training mask"] = dict.fromkeys(by_view, overall)

@@ -15,13 +15,15 @@ _COLUMNS = ["name", "car", "view", "dice", "accuracy", "iou", "boundary_error_px
 
 def table(summary: dict[str, object], rows: dict[str, dict[str, float]]) -> str:
     """The scores as text: the net first, the baselines under it."""
-    low, high = summary["dice_ci95"]
+    interval = "no 95 % interval of Dice: the photos are of a single car, which says nothing about others"
+    if summary["dice_ci95"]:
+        interval = "95 % interval of Dice over cars {:.4f} to {:.4f}".format(*summary["dice_ci95"])
     lines = [
         f"{summary['n_images']} photos of {summary['n_cars']} cars, scored at the masks' own size",
         f"{'':38}{'Dice':>8}{'accuracy':>10}",
         f"{'U-Net':38}{summary['dice']:8.4f}{summary['accuracy']:10.4f}",
         *(f"{name:38}{row['dice']:8.4f}{row['accuracy']:10.4f}" for name, row in rows.items()),
-        f"95 % interval of Dice over cars {low:.4f} to {high:.4f}",
+        interval,
         f"global Dice {summary['dice_global']:.4f}, batch Dice {summary['dice_batch']:.4f}, IoU {summary['iou']:.4f}",
     ]
     if "boundary_error_px" in summary:

@@ -159,6 +159,29 @@ def test_baselines_by_hand(carvana):
     assert set(baselines(None, dataset, progress=False)) == {"all background"}
 
 
+def test_no_baseline_is_made_from_the_cars_it_is_scored_on(carvana):
+    training, scored = list_pairs(carvana, range(2, 10)), list_pairs(carvana, [2, 3])
+    dataset = CarvanaDataset(scored, (96, 64))
+    cars = {pair.car for pair in scored}
+    others = CarvanaDataset([pair for pair in training if pair.car not in cars], (96, 64))
+    expected = baselines(others, dataset, progress=False)
+    assert baselines(CarvanaDataset(training, (96, 64)), dataset, progress=False) == expected
+    assert max(row["dice"] for row in expected.values()) < 0.95
+    assert set(baselines(dataset, dataset, progress=False)) == {"all background"}
+
+
+def test_a_single_car_has_no_interval():
+    names = ["00000000000a_01", "00000000000a_02"]
+    evaluation = Evaluation(names, torch.tensor([[4, 0, 0, 12], [2, 2, 2, 10]]), np.array([]))
+    summary = evaluation.summary()
+    assert summary["dice_ci95"] is None
+    assert summary["dice"] == pytest.approx(0.75)
+    text = table(summary, {})
+    assert "no 95 % interval of Dice: the photos are of a single car" in text
+    assert "interval of Dice over cars" not in text
+    assert json.loads(json.dumps(summary))["dice_ci95"] is None
+
+
 def test_summary_by_hand():
     names = ["00000000000a_01", "00000000000a_02", "00000000000b_01"]
     counts = torch.tensor([[4, 0, 0, 12], [2, 2, 2, 10], [0, 4, 0, 12]])
