@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+
 from .base.devices import hand_back_memory
 from .base.progress import tqdm
 from .data import CarvanaDataset
