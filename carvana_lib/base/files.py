@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +68,14 @@ def temporary_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+class _Lock(FileLock):
+    """A lock that the system keeps, or OSError: a file that only stands for one would outlive a killed process."""
+
+    # Since filelock 3.30 the argument fallback_to_soft=False says so; Kaggle has 3.29.
+    def _fallback_to_soft_lock(self) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 @contextmanager
 def locked(file: Path, busy: str, wait: bool = False) -> Iterator[bool]:
     """Hold the lock `file`, which is deleted in the end; the system drops the lock of a process that ends.
@@ -83,7 +92,7 @@ def locked(file: Path, busy: str, wait: bool = False) -> Iterator[bool]:
         CarvanaError: `busy`.
     """
     # The mode is for other users of a shared folder.
-    lock = FileLock(file, mode=0o666, fallback_to_soft=False)
+    lock = _Lock(file, mode=0o666)
     with suppress(OSError):
         try:
             lock.acquire(blocking=False)
