@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import CarvanaError, reason
-from .photo_formats import formats, unsupported
+from .photo_formats import EXAMINED, formats, unsupported
 
 MOST_PIXELS = 100_000_000
 MOST_BYTES = 200_000_000
@@ -50,7 +50,7 @@ def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image
         # Damaged files make Pillow fail in many ways, not only with OSError.
         if "truncated" not in str(error) and (line := unsupported(path, content)):
             raise CarvanaError(line) from None
-        if isinstance(error, UnidentifiedImageError):
+        if isinstance(error, UnidentifiedImageError) and formats(content) == EXAMINED:
             raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
         raise CarvanaError(f"{path} is damaged ({reason(error)}): replace or remove it") from None
 

@@ -22,7 +22,8 @@ def formats(content: bytes) -> tuple[str, ...]:
     """The names of the formats that `Image.open` may try; HEIC is one of them if pillow-heif is installed."""
     if _family(content) == "HEIC" and _can_read_heic():
         return ("HEIF",)
-    return EXAMINED
+    # Pillow before 11.3, or built without libavif, fails at the name of a format that it does not know.
+    return EXAMINED if features.check("avif") else tuple(name for name in EXAMINED if name != "AVIF")
 
 
 def unsupported(path: str | Path, content: bytes) -> str | None:
@@ -36,7 +37,7 @@ def unsupported(path: str | Path, content: bytes) -> str | None:
         return f"{path} is {'an' if family == 'AVIF' else 'a'} {family} photo, which is not read here: {convert}"
     if jpeg:
         decode = f"djpeg {shlex.quote(str(path))} | magick - {png}"
-        return f"{path} is {jpeg}, which is not read here: save it as an 8-bit JPEG or PNG ({decode})"
+        return f"{path} is {jpeg}, which cannot be decoded here: save it as an 8-bit JPEG or PNG ({decode})"
     return None
 
 

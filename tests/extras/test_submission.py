@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.extras.submission import _read_rows, read_submission, rle_decode, rle_encode, write_submission
@@ -61,6 +62,49 @@ def test_a_submission_is_read_back(tmp_path):
         np.testing.assert_array_equal(again[name], mask)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfimg,rle_mask\na.jpg,3 2 9 1\nb.jpg,\n",
+        b'\xef\xbb\xbf"img","rle_mask"\r\n"a.jpg","3 2 9 1"\r\n"b.jpg",""\r\n',
+        b"img,rle_mask\n\na.jpg,3 2 9 1\n\n\nb.jpg,\n\n",
+        b"\n \nimg,rle_mask\r\r\na.jpg,3 2 9 1\r\r\nb.jpg,\r\r\n,\n",
+        b'img, rle_mask\na.jpg, 3 2 9 1\nb.jpg, ""\n',
+        b'img , rle_mask \na.jpg, "3 2 9 1"\nb.jpg, \n',
+    ],
+    ids=["mark", "mark and quotes", "blank rows", "a blank row after each", "spaces", "spaces and quotes"],
+)
+def test_what_spreadsheets_make_of_a_submission_is_read(tmp_path, content):
+    (tmp_path / "s.csv").write_bytes(content)
+    masks = read_submission(tmp_path / "s.csv", 2, 6)
+    assert list(masks) == ["a.jpg", "b.jpg"]
+    assert rle_encode(masks["a.jpg"]) == "3 2 9 1"
+    assert not masks["b.jpg"].any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "what"),
+    [
+        (np.full((2, 6), 0.7, dtype=np.float32), r"float32 \(2, 6\): compare"),
+        (np.full((2, 6), -3.0), r"float64 \(2, 6\): compare"),
+        (np.full((2, 6), 255, dtype=np.uint8), r"uint8 \(2, 6\): compare"),
+        (np.ones((2, 6), dtype=np.int64), r"int64 \(2, 6\): compare"),
+        (np.ones((1, 2, 6), dtype=bool), r"bool \(1, 2, 6\): give one mask"),
+        (np.ones(12, dtype=bool), r"bool \(12,\): give one mask"),
+        (torch.ones(2, 6, dtype=torch.bool), r"a Tensor, bool \(2, 6\): convert"),
+        ([[True, False]], "a list: convert"),
+    ],
+)
+def test_what_is_no_mask_is_not_encoded(tmp_path, mask, what):
+    with pytest.raises(ValueError, match=what) as caught:
+        rle_encode(mask)
+    assert "\n" not in str(caught.value)
+    good = np.ones((2, 6), dtype=bool)
+    with pytest.raises(ValueError, match=rf"^b\.jpg: .*{what}"):
+        write_submission(tmp_path / "s.csv", [("a.jpg", good), ("b.jpg", mask)])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_submission_that_fails_half_way_leaves_no_file(tmp_path):
     def masks():
         yield "a.jpg", np.ones((2, 2), dtype=bool)
@@ -106,6 +150,9 @@ def test_what_is_no_submission_is_refused_before_all_of_it_is_read(tmp_path):
     growing = itertools.chain([["img", "rle_mask"]], ([f"{number}.jpg", ""] for number in itertools.count()))
     with pytest.raises(CarvanaError, match="more than 50 masks, too many for memory"):
         _read_rows(tmp_path / "s.csv", growing, 2000, 5000)
+    blank = itertools.chain([["img", "rle_mask"]], itertools.repeat(["", " "]))
+    with pytest.raises(CarvanaError, match="more than 1000 blank rows"):
+        _read_rows(tmp_path / "s.csv", blank, 20, 30)
     (tmp_path / "empty.csv").touch()
     with pytest.raises(CarvanaError, match="is not a submission"):
         read_submission(tmp_path / "empty.csv", 20, 30)

@@ -1,12 +1,16 @@
 """Files made to do harm, and files damaged at random."""
 
+import base64
 import io
 import json
 import os
 import pickle
 import stat
 import struct
+import sys
 import threading
+import types
+import warnings
 import zipfile
 import zlib
 from datetime import UTC, datetime
@@ -192,7 +196,7 @@ def gif(width, height):
 @pytest.mark.parametrize(
     "content",
     [
-        png(10_000, 10_000),
+        png(11_000, 10_000),
         png(2**31 - 1, 2**31 - 1),
         gif(65_535, 65_535),
         png(9, 9, (b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 200_000_000, 1))),
@@ -216,6 +220,111 @@ def test_formats_that_no_photo_has_are_not_even_tried(tmp_path, magic):
     (tmp_path / "photo.jpg").write_bytes(magic + b"\0" * 1000)
     with pytest.raises(CarvanaError, match="is not an image"):
         read_photo(tmp_path / "photo.jpg")
+
+
+# A grey ramp of 48x32 pixels, written by `cjpeg -arithmetic`.
+ARITHMETIC = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBwYGCAsICQoK"
+    "CgoKBggLDAsKDAkKCgr/yQALCAAgADABAREA/8wABgAQEAX/2gAIAQEAAD8A/wD0eEp2JtmRptZ74NbDjJq7Uk2VSUFmKJA6dBdk"
+    "8l3aerLvUQ9Ms7xjBjbFn9EVQwcVzcEAduiBfAw0LPtW+Kb+oiVt2mqAG1NkHJBUw32ph1xoULEPpUINrMAW/9k="
+)
+
+
+def jpeg(marker, precision=8):
+    """A JPEG whose header says that it is of another kind."""
+    content = io.BytesIO()
+    draw(10, 1)[0].save(content, "JPEG")
+    start = content.getvalue().index(b"\xff\xc0")
+    header = bytes([0xFF, marker]) + content.getvalue()[start + 2 : start + 4] + bytes([precision])
+    return content.getvalue()[:start] + header + content.getvalue()[start + 5 :]
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf", "a HEIC photo: install pillow-heif .*, or convert it .magick"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "a HEIC photo"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0hevcmsf1", "a HEIC photo"),
+        (
+            b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ",
+            "a JPEG 2000 photo, which is not read here: convert it .magick",
+        ),
+        (b"\xff\x4f\xff\x51\0\x2f\0\0", "a JPEG 2000 photo"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL photo, which is not read here: convert it .magick"),
+        (b"\xff\x0a\xfa\x7f", "a JPEG XL photo"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08", "a JPEG-LS photo"),
+        (jpeg(0xC1, 12), "a 12-bit JPEG, which cannot be decoded here: save it as an 8-bit JPEG or PNG .djpeg"),
+        (jpeg(0xC3), "a lossless JPEG"),
+    ],
+)
+def test_photos_of_other_formats_are_named_with_a_way_to_convert_them(tmp_path, monkeypatch, start, what):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it was not installed
+    path = tmp_path / "my photo.jpg"
+    path.write_bytes(start + bytes(1000))
+    with pytest.raises(CarvanaError, match=rf"my photo\.jpg is {what}") as caught:
+        read_photo(path)
+    assert "'" in str(caught.value).split("(")[-1], "a command needs quotes around a name with a space"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:image file could not be identified")
+def test_avif_that_pillow_does_not_read(tmp_path, monkeypatch):
+    draw(10, 1)[0].save(tmp_path / "photo.jpg", "AVIF")
+    assert read_photo(tmp_path / "photo.jpg").shape == (64, 96, 3)
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
+    monkeypatch.setattr("PIL.AvifImagePlugin.SUPPORTED", False)
+    with pytest.raises(CarvanaError, match=r"is an AVIF photo, .*convert it"):
+        read_photo(tmp_path / "photo.jpg")
+
+
+def test_arithmetic_jpeg_is_read_or_named(tmp_path, monkeypatch):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(ARITHMETIC)
+    ramp = np.tile(np.linspace(0, 255, 48), (32, 1))
+    assert np.abs(read_photo(path)[..., 0] - ramp).max() < 4
+
+    def fail(_):
+        raise OSError("broken data stream when reading image file")
+
+    # A Pillow whose JPEG library was built without this coding.
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load", fail)
+    with pytest.raises(CarvanaError, match=r"is a JPEG with arithmetic coding, .*djpeg .*photo\.jpg"):
+        read_photo(path)
+    path.write_bytes(jpeg(0xC0))
+    with pytest.raises(CarvanaError, match=r"is damaged \(broken data stream"):
+        read_photo(path)
+
+
+def test_heic_is_read_if_pillow_heif_is_installed(tmp_path, monkeypatch):
+    """A stand-in for pillow-heif: its format is a BMP behind the first bytes of a HEIC file."""
+    start = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    content = io.BytesIO()
+    draw(10, 1)[0].save(content, "BMP")
+
+    def opened(file, name):
+        return Image.open(io.BytesIO(file.read()[len(start) :]))
+
+    stand_in = types.ModuleType("pillow_heif")
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    stand_in.register_heif_opener = lambda: Image.register_open("HEIF", opened)
+    monkeypatch.setitem(sys.modules, "pillow_heif", stand_in)
+    monkeypatch.setitem(Image.OPEN, "HEIF", None)
+    (tmp_path / "photo.heic").write_bytes(start + content.getvalue())
+    assert (read_photo(tmp_path / "photo.heic") == np.asarray(draw(10, 1)[0])).all()
+    (tmp_path / "photo.heic").write_bytes(start + b"words")
+    with pytest.raises(CarvanaError, match=r"photo\.heic is damaged"):
+        read_photo(tmp_path / "photo.heic")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_phones_photo_of_100_megapixels_is_read(tmp_path):
+    Image.new("1", (12_500, 8_000), 1).save(tmp_path / "photo.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (read_photo(tmp_path / "photo.png", (25, 16)) == 255).all()
+    Image.new("1", (12_500, 8_100), 1).save(tmp_path / "photo.png")
+    with pytest.raises(CarvanaError, match=r"has 101 megapixels, more than 100: make it smaller"):
+        read_photo(tmp_path / "photo.png")
 
 
 @pytest.mark.parametrize(
