@@ -22,8 +22,7 @@ def formats(content: bytes) -> tuple[str, ...]:
     """The names of the formats that `Image.open` may try; HEIC is one of them if pillow-heif is installed."""
     if _family(content) == "HEIC" and _can_read_heic():
         return ("HEIF",)
-    # Pillow before 11.3, or built without libavif, fails at the name of a format that it does not know.
-    return EXAMINED if features.check("avif") else tuple(name for name in EXAMINED if name != "AVIF")
+    return EXAMINED
 
 
 def unsupported(path: str | Path, content: bytes) -> str | None:
