@@ -22,7 +22,7 @@ from ..pictures.overlays import overlay
 from ..prediction import as_image, predict_array
 from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
-_HELP = "A JPEG or PNG of up to 50 megapixels. It goes to the machine this notebook runs on and nowhere else. "
+_HELP = "A JPEG or PNG of up to 100 megapixels. It goes to the machine this notebook runs on and nowhere else. "
 # How to get a photo in that is too large for the upload button.
 _JUPYTER = (
     "If a file of more than 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool its "
