@@ -218,8 +218,8 @@ def _read_csv(path: Path) -> bytes:
     masks = read_submission(path, HEIGHT, WIDTH)
     text = path.read_text("utf-8", "surrogateescape").replace('"', "")
     # splitlines would end lines at more characters than CSV does.
-    rows = [line.split(",") for line in text.rstrip("\n").split("\n")[1:]]
-    assert [name for name, _ in rows] == list(masks)
+    rows = [line.split(",") for line in text.split("\n") if line.replace(",", "").strip()][1:]
+    assert [name.lstrip(" ") for name, _ in rows] == list(masks)
     for _, text in rows:
         rle_decode(text, HEIGHT, WIDTH)
     return b"".join(mask.tobytes() for mask in masks.values())

@@ -1,9 +1,10 @@
 """Peak memory of training (our way and the usual way) and of scoring, by number of photos; seconds to open a cache.
 
-    python -m benchmarks.speed.memory [--ways open score ours usual] [--json FILE]
+    python -m benchmarks.speed.memory [--ways open score ours usual read predict] [--json FILE]
 
 Each figure comes from a new process. The photos are noise at 240x160: memory depends on the size that the net sees,
-not on the size of the files. Ways that are not named keep their last figures.
+not on the size of the files. The ways "read" and "predict" take a single large JPEG instead, made from a photo of the
+sample. Ways that are not named keep their last figures.
 """
 
 from __future__ import annotations
@@ -23,20 +24,24 @@ from PIL import Image
 from carvana_lib.config import TrainConfig
 from carvana_lib.data import list_pairs
 from carvana_lib.evaluation import evaluate
+from carvana_lib.images import read_photo
+from carvana_lib.prediction import predict_photo
 from carvana_lib.prepare.cache import cached_dataset
 
-from ..common import ROOT, SIZE, command_line, peak_gb, write
+from ..common import ROOT, SAMPLE, SIZE, command_line, peak_gb, write
 from .speed import steppers
 from .usual import usual_loader, usual_step
 
 COUNTS = (500, 1000, 2000)
 WAYS = ("open", "score", "ours", "usual")
+PHOTO_WAYS = ("read", "predict")
+PHOTO_SIZES = ((4000, 3000), (8160, 6144), (12_240, 8160))  # 12, 50 and 100 megapixels
 MANY = 5000
 
 
 def main() -> None:
     parser = command_line(__doc__, "memory.json")
-    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--ways", nargs="+", default=WAYS + PHOTO_WAYS, choices=WAYS + PHOTO_WAYS)
     parser.add_argument("--child", nargs=3, metavar=("WAY", "DATA", "CACHE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -49,11 +54,17 @@ def main() -> None:
         print("seconds to import after torch:", json.dumps(modules), flush=True)
         results["import_seconds"] = modules
     with tempfile.TemporaryDirectory() as scratch:
-        for count in (*COUNTS, MANY):
+        ways = [way for way in PHOTO_WAYS if way in options.ways]
+        for size in PHOTO_SIZES if ways else ():
+            photo, name = Path(scratch) / "large.jpg", f"photo of {size[0] * size[1] / 1e6:.0f} megapixels"
+            Image.open(list_pairs(SAMPLE)[0].photo).resize(size).save(photo, quality=95)
+            results[name] = results.get(name, {}) | {way: run_child(way, photo, photo) for way in ways}
+            print(name, json.dumps(results[name]), flush=True)
+        for count in (*COUNTS, MANY) if set(options.ways) & set(WAYS) else ():
             data, cache = Path(scratch) / f"data{count}", Path(scratch) / "cache"
             make_photos(data, count)
             cached_dataset(list_pairs(data), SIZE, cache)
-            ways = [way for way in options.ways if count < MANY or way in ("open", "score")]
+            ways = [way for way in WAYS if way in options.ways and (count < MANY or way in ("open", "score"))]
             results[str(count)] = results.get(str(count), {}) | {way: run_child(way, data, cache) for way in ways}
             print(count, "photos:", json.dumps(results[str(count)]), flush=True)
     write(options.json, results)
@@ -67,9 +78,13 @@ def child(way: str, data: str, cache: str) -> dict[str, float]:
         listed = time.perf_counter()
         cached_dataset(pairs, SIZE, Path(cache))
         return {"seconds_to_list": listed - began, "seconds_to_open": time.perf_counter() - listed}
-    pairs = list_pairs(data)
+    pairs = [] if way in PHOTO_WAYS else list_pairs(data)
     began = time.perf_counter()
-    if way == "score":
+    if way == "read":
+        read_photo(data)
+    elif way == "predict":
+        predict_photo(TrainConfig(base_channels=4).build_model().eval(), data, SIZE)
+    elif way == "score":
         evaluate(TrainConfig(base_channels=4).build_model().eval(), cached_dataset(pairs, SIZE, Path(cache)))
     elif way == "ours":
         steppers(cached_dataset(pairs, SIZE, Path(cache)), 16, 16, 5)[1]()
