@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from .base.arrays import check_mask, described
+from .base.arrays import check_mask, check_masks, described
 
 TP, FP, FN, TN = range(4)  # the columns of a table of counts
 
@@ -23,22 +23,24 @@ def confusion(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Both masks are bool (N, H, W) or (N, 1, H, W), True for car. Another type or shape, or two shapes, raise a
     ValueError.
     """
-    for masks in (predictions, targets):
-        if not isinstance(masks, torch.Tensor) or masks.dtype != torch.bool:
-            cure = "threshold first (logits > 0); a NumPy mask becomes one with torch.from_numpy(mask)[None]"
-            raise ValueError(f"confusion needs bool tensors, not {described(masks)}: {cure}")
-        if masks.ndim not in (3, 4) or (masks.ndim == 4 and masks.shape[1] != 1):
-            cure = "of a single mask, give mask[None]"
-            raise ValueError(f"confusion needs masks (N, H, W) or (N, 1, H, W), not {tuple(masks.shape)}: {cure}")
+    check_masks(predictions)
+    check_masks(targets)
     if predictions.shape != targets.shape:
         raise ValueError(f"masks differ in shape: {tuple(predictions.shape)} predicted, {tuple(targets.shape)} true")
-    # One photo at a time: a sum over axes would first copy all masks as int64.
+    if predictions.device.type == "cuda":
+        return _count_at_once(predictions, targets)
+    # One photo at a time: on a CPU a sum over axes would first copy all masks as int64.
     rows = []
     for prediction, target in zip(predictions, targets, strict=True):
         tp = (prediction & target).count_nonzero()
         fp, fn = prediction.count_nonzero() - tp, target.count_nonzero() - tp
         rows.append(torch.stack([tp, fp, fn, target.numel() - tp - fp - fn]))
     return torch.stack(rows) if rows else torch.zeros(0, 4, dtype=torch.int64, device=predictions.device)
+
+
+def _count_at_once(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    tp, predicted, true = (masks.flatten(1).sum(1) for masks in (predictions & targets, predictions, targets))
+    return torch.stack([tp, predicted - tp, true - tp, targets[:1].numel() - predicted - true + tp], 1)
 
 
 def dice(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32) -> torch.Tensor:
@@ -73,7 +75,7 @@ def recall(counts: torch.Tensor, aggregate: str = "image", batch_size: int = 32)
 
 def _score(formula: Callable[..., torch.Tensor], counts: torch.Tensor, aggregate: str, batch_size: int) -> torch.Tensor:
     """`formula` of tp, fp, fn and tn, float64 (M,) each: of each photo, of each batch, or of all photos together."""
-    if not isinstance(counts, torch.Tensor) or counts.dtype != torch.int64 or counts.shape[1:] != (4,):
+    if getattr(counts, "dtype", None) != torch.int64 or counts.shape[1:] != (4,):
         raise ValueError(f"scores need the counts, int64 (N, 4), that `confusion` gives, not {described(counts)}")
     if aggregate not in ("none", "image", "global", "batch"):
         raise ValueError(f"aggregate={aggregate!r} is not one of none, image, global, batch")
@@ -122,8 +124,8 @@ def boundary_error(prediction: np.ndarray, target: np.ndarray, target_points: cK
     masks are equal, and otherwise the picture's diagonal, the largest possible distance. For many predictions of one
     target, compute `target_points = outline_points(target)` once. Masks of two shapes raise a ValueError.
     """
-    for mask in (prediction, target):
-        check_mask(mask)
+    check_mask(prediction)
+    check_mask(target)
     if prediction.shape != target.shape:
         raise ValueError(f"masks differ in shape: {prediction.shape} predicted, {target.shape} true")
     predicted, true = outline_points(prediction), target_points or outline_points(target)

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from .base.arrays import described
+from .base.arrays import as_image, described
 from .base.devices import autocast
 from .base.errors import CarvanaError
-from .base.image_files import orientation, to_rgb
 from .images import read_photo, resize
 from .transforms import normalise
 
@@ -77,24 +76,3 @@ def predict_array(
 def as_batch(photo: np.ndarray | Image.Image, size: tuple[int, int]) -> torch.Tensor:
     """A photo, see `as_image`, as uint8 (1, 3, height, width) of `size` = (width, height)."""
     return torch.from_numpy(np.array(resize(as_image(photo), size))).permute(2, 0, 1)[None]
-
-
-def as_image(photo: np.ndarray | Image.Image) -> Image.Image:
-    """A photo in memory as Pillow's RGB image.
-
-    It is an image of Pillow's, or an array uint8: (height, width, 3), RGBA (height, width, 4), or grey (height, width)
-    or (height, width, 1). Anything else, and an image that has to be turned first, raise a ValueError.
-    """
-    if isinstance(photo, Image.Image):
-        if orientation(photo) != 1:
-            raise ValueError("the image is not upright: turn it with PIL.ImageOps.exif_transpose, or use read_photo")
-    else:
-        shape = getattr(photo, "shape", ())
-        channels = shape[2] if len(shape) == 3 else 1
-        if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or len(shape) not in (2, 3):
-            channels = 0
-        if channels not in (1, 3, 4) or photo.size == 0:
-            cure = "read_photo gives such an array; one of 0 to 1 becomes it with (255 * photo).astype(np.uint8)"
-            raise ValueError(f"a photo must be an array, uint8 (height, width, 3), not {described(photo)}: {cure}")
-        photo = Image.fromarray(photo.reshape(shape[:2]) if channels == 1 else photo)
-    return photo if photo.mode == "RGB" else to_rgb(photo, "the photo")

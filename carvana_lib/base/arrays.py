@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from PIL import Image
+
+from .image_files import orientation, to_rgb
 
 
 def described(value: object) -> str:
@@ -42,3 +46,34 @@ def check_probability(values: np.ndarray) -> None:
     if values.size and not (values.min() >= 0 and values.max() <= 1):
         found = f"these go from {values.min():.4g} to {values.max():.4g}"
         raise ValueError(f"probabilities lie between 0 and 1, {found}: were they logits, or 0 to 255?")
+
+
+def as_image(photo: np.ndarray | Image.Image) -> Image.Image:
+    """A photo in memory as Pillow's RGB image.
+
+    It is an image of Pillow's, or an array uint8: (height, width, 3), RGBA (height, width, 4), or grey (height, width)
+    or (height, width, 1). Anything else, and an image that has to be turned first, raise a ValueError.
+    """
+    if isinstance(photo, Image.Image):
+        if orientation(photo) != 1:
+            raise ValueError("the image is not upright: turn it with PIL.ImageOps.exif_transpose, or use read_photo")
+    else:
+        shape = getattr(photo, "shape", ())
+        channels = shape[2] if len(shape) == 3 else 1
+        if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or len(shape) not in (2, 3):
+            channels = 0
+        if channels not in (1, 3, 4) or photo.size == 0:
+            cure = "read_photo gives such an array; one of 0 to 1 becomes it with (255 * photo).astype(np.uint8)"
+            raise ValueError(f"a photo must be an array, uint8 (height, width, 3), not {described(photo)}: {cure}")
+        photo = Image.fromarray(photo.reshape(shape[:2]) if channels == 1 else photo)
+    return photo if photo.mode == "RGB" else to_rgb(photo, "the photo")
+
+
+def check_masks(masks: torch.Tensor) -> None:
+    """ValueError unless `masks` is a tensor, bool (N, H, W) or (N, 1, H, W)."""
+    if not isinstance(masks, torch.Tensor) or masks.dtype != torch.bool:
+        cure = "threshold first (logits > 0); a NumPy mask becomes one with torch.from_numpy(mask)[None]"
+        raise ValueError(f"masks must be a tensor, bool (N, H, W), not {described(masks)}: {cure}")
+    if masks.ndim != 3 and (masks.ndim != 4 or masks.shape[1] != 1):
+        cure = "of a single mask, give mask[None]"
+        raise ValueError(f"masks must be (N, H, W) or (N, 1, H, W), not {tuple(masks.shape)}: {cure}")

@@ -6,13 +6,14 @@ import argparse
 import shlex
 import sys
 import typing
+import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from ..base.errors import CarvanaError
+from ..base.errors import CarvanaError, CarvanaWarning
 from ..config import TrainConfig, preset
-from .options import printable
+from .options import new_file, printable
 
 if typing.TYPE_CHECKING:
     from ..unet import UNet
@@ -77,12 +78,24 @@ def run_evaluate(options: argparse.Namespace) -> int:
     rows_file = options.json and options.json.with_name(options.json.name.removesuffix(".json") + ".csv")
     if options.figure and options.figure in (options.json, rows_file):
         options.parser.error(f"--json and --figure would both write {options.figure}")
+    if rows_file:
+        try:
+            new_file(str(rows_file))
+        except argparse.ArgumentTypeError as error:
+            options.parser.error(f"--json writes a CSV beside it: {error}")
     model, config = _load(options)
     roots = [find_data(root) for root in options.data or [None]]
     dataset = cached_dataset(list_pairs(roots, options.fold), config.size)
     training = [pair for pair in list_pairs(roots) if pair.fold in TRAINING_FOLDS]
+    scored = {pair.car for pair in dataset.pairs}
+    cars = sorted({pair.car for pair in training} - scored)
+    seen = len(scored & {pair.car for pair in training})
+    if seen:
+        what = f"{seen} of the {len(scored)} cars to score are of the training folds 2 to 9"
+        why = "weights that were trained on them score too high here"
+        left = "" if cars else "; no other car is left for the baselines of mean masks"
+        warnings.warn(f"{what}: {why}; --fold 1 or 0 scores held-out cars{left}", CarvanaWarning, stacklevel=2)
     # The mean masks of 64 cars are those of 266, and their small masks are read in seconds.
-    cars = sorted({pair.car for pair in training})
     chosen = set(cars[:: -(-len(cars) // 64) or 1])
     training = CarvanaDataset([pair for pair in training if pair.car in chosen], (240, 160)) if cars else None
     result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
@@ -95,7 +108,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
         for root, part in summary["folders"].items():
             print(f"{root}: Dice {part['dice']:.4f}, accuracy {part['accuracy']:.4f}, {part['n_images']} photos")
     if options.json:
-        settings = {"weights": str(options.weights or "small"), "fold": list(options.fold)}
+        settings = {
+            "weights": str(options.weights or "small"),
+            "fold": list(options.fold),
+            "n_cars_of_training_folds": seen,
+        }
         settings |= {"threshold": options.threshold, "tta": options.tta, "size": config.size}
         write_json(options.json, {**summary, **settings, "baselines": rows})
         write_rows(result, rows_file)
@@ -109,21 +126,22 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    from .mask_files import predict_files
+    from .mask_files import matching, predict_files
 
+    photos = matching(options.photos)
     model, config = _load(options)
-    for mask in predict_files(model, config, options.photos, options.out, options.threshold, options.tta):
+    for mask in predict_files(model, config, photos, options.out, options.threshold, options.tta):
         print(printable(str(mask)))
     return 0
 
 
 def run_submit(options: argparse.Namespace) -> int:
-    from ..extras.submission import write_submission
-    from .mask_files import predict_folder
+    from .mask_files import photos_in
+    from .submit import submit_photos
 
+    photos = photos_in(options.folder)
     model, config = _load(options)
-    masks = predict_folder(model, config, options.folder, options.threshold, options.tta)
-    print(f"{options.out}: {write_submission(options.out, masks)} photos")
+    print(f"{options.out}: {submit_photos(model, config, photos, options.out, options.threshold, options.tta)} photos")
     return 0
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 
 from ..base.errors import CarvanaError, CarvanaWarning, reason
 from ..run.stopping import interrupt_on_sigterm
@@ -19,6 +20,9 @@ from .options import build_parser, printable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    if sys.stderr is None:  # a program without a console, such as pythonw
+        with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+            return main(arguments)
     parser = build_parser()
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":

@@ -1,43 +1,57 @@
-"""Masks of many photos, one after the other, and the files they are written to."""
+"""The photos that a command is given, and a file for the mask of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import glob
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import nn
-from tqdm.auto import tqdm
 
 from ..base.data_folder import PHOTO_SUFFIXES, file_names
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
 from ..config import TrainConfig
 from ..images import read_photo
-from ..prediction import logit, predict_array, predict_photo
+from ..prediction import logit, predict_array
 
 
-def predict_folder(
-    model: nn.Module, config: TrainConfig, folder: Path, threshold: float = 0.5, tta: bool = False
-) -> Iterator[tuple[str, np.ndarray]]:
-    """File name and mask, bool (height, width), of each photo in `folder`, by name, with a progress bar.
+def matching(photos: Sequence[Path]) -> list[Path]:
+    """The photos, each once, with the files in place of a pattern such as `test/*.jpg`: Windows' shell leaves patterns.
 
-    Raises CarvanaError at the first step for a folder without photos, later for a photo that cannot be read.
+    Raises CarvanaError for a pattern that no file matches.
     """
-    logit(threshold)
+    found: list[Path] = []
+    for photo in photos:
+        is_pattern = any(sign in str(photo) for sign in "*?[") and not os.path.lexists(photo)
+        files = sorted(map(Path, glob.glob(str(photo)))) if is_pattern else [photo]
+        if not files:
+            raise CarvanaError(f"no file matches {photo}: check the folder and the pattern")
+        found += files
+    return list(dict.fromkeys(found))
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """The photos in `folder`, by name. Raises CarvanaError for a folder without photos, or that cannot be read."""
     if not folder.is_dir():
         raise CarvanaError(f"no folder {folder}: check the path")
     names = sorted(file_names(folder))
     photos = [folder / name for name in names if name.lower().endswith(PHOTO_SUFFIXES) and name[0] != "."]
     if not photos:
         raise CarvanaError(f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}): name the folder they lie in")
-    for photo in tqdm(photos, "Predicting", unit="photo"):
-        yield photo.name, predict_photo(model, photo, config.size, tta) > threshold
+    return photos
 
 
 def predict_files(
-    model: nn.Module, config: TrainConfig, photos: Sequence[Path], out: Path, threshold: float = 0.5, tta: bool = False
+    model: nn.Module,
+    config: TrainConfig,
+    photos: Sequence[str | Path],
+    out: str | Path,
+    threshold: float = 0.5,
+    tta: bool = False,
 ) -> list[Path]:
     """Write `<name>_mask.png` (0 and 255) and `<name>_overlay.jpg` for each photo, at its own size.
 
@@ -47,6 +61,7 @@ def predict_files(
     from ..pictures.overlays import overlay
 
     logit(threshold)
+    photos, out = [Path(photo) for photo in photos], Path(out)
     stems = [photo.stem for photo in photos]
     if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
         raise CarvanaError(f"two photos are named {twice}: predict them one at a time into different folders")

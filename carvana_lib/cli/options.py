@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import typing
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.files import temporary_file
+from ..base.errors import CarvanaError
+from ..base.files import expanded, temporary_file
 from ..config import PRESETS, TrainConfig
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")
@@ -55,14 +57,45 @@ def probability(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
 
 
+def place(text: str) -> Path:
+    """A file or folder; `~` is the home directory, also where no shell replaced it, as in --out=~/masks."""
+    try:
+        return expanded(text)
+    except CarvanaError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def new_file(text: str) -> Path:
     """A file to write, refused here rather than after the work if it cannot be one."""
-    path = Path(text)
+    path = place(text)
     if not path.name or os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"{text!r} is a folder: name a file in it")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file: name another place")
     if len(os.fsencode(temporary_file(path).name)) > 255:
         raise argparse.ArgumentTypeError(f"the name {path.name[:20]}... is too long for a file")
+    _check_writable(Path(os.path.realpath(path)).parent, text)
     return path
+
+
+def new_folder(text: str) -> Path:
+    """A folder to write into, refused here rather than after the work if it cannot be one."""
+    path = place(text)
+    _check_writable(path, text)
+    return path
+
+
+def _check_writable(folder: Path, text: str) -> None:
+    """Refuse a folder in which no file can be made, or that cannot be made itself; nothing is left there."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        # Only the attempt tells: permissions do not show a disk that may only be read.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        why = f"cannot write {text!r} ({folder}: {error.strerror})"
+        raise argparse.ArgumentTypeError(f"{why}: change its permissions or name another place") from None
 
 
 def new_picture(text: str) -> Path:
@@ -80,10 +113,10 @@ def build_parser() -> argparse.ArgumentParser:
     data = OneLineParser(add_help=False)
     places = "$CARVANA_DATA, data/carvana, data/sample"
     what = f"folder that holds train/ and train_masks/, may be given several times (default: {places})"
-    data.add_argument("--data", type=Path, action="append", help=what)
+    data.add_argument("--data", type=place, action="append", help=what)
     weights = OneLineParser(add_help=False)
     named = "weights of the package by name (default: small)"
-    weights.add_argument("--weights", type=Path, help=f".safetensors file, run folder, or {named}")
+    weights.add_argument("--weights", type=place, help=f".safetensors file, run folder, or {named}")
     masks = OneLineParser(add_help=False, parents=[weights])
     masks.add_argument("--threshold", type=probability, default=0.5, help="probability above which a pixel is car")
     masks.add_argument("--tta", action="store_true", help="average with the mirrored photo")
@@ -92,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     hidden = argparse.SUPPRESS  # only settings that are given override the preset's
     train = commands.add_parser("train", parents=[shared, data], help="train a U-Net", argument_default=hidden)
     train.add_argument("--preset", choices=PRESETS, default="small", help="settings to start from (default: small)")
-    train.add_argument("--out", type=Path, default=None, help="run folder (default: runs/PRESET)")
+    train.add_argument("--out", type=place, default=None, help="run folder (default: runs/PRESET)")
     again = train.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", default=False, help="go on with the run in --out")
     again.add_argument("--overwrite", action="store_true", default=False, help="replace the run in --out")
@@ -109,23 +142,25 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(parser=evaluate)
 
     predict = commands.add_parser("predict", parents=[shared, masks], help="masks for photos")
-    predict.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
-    predict.add_argument("--out", type=Path, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg")
+    predict.add_argument("photos", type=place, nargs="+", metavar="PHOTO", help="files, or patterns such as test/*.jpg")
+    predict.add_argument(
+        "--out", type=new_folder, required=True, help="folder for <name>_mask.png and <name>_overlay.jpg"
+    )
 
     submit = commands.add_parser("submit", parents=[shared, masks], help="Kaggle's submission file for a folder")
-    submit.add_argument("folder", type=Path, metavar="FOLDER", help="folder of photos, for instance Kaggle's test/")
+    submit.add_argument("folder", type=place, metavar="FOLDER", help="folder of photos, for instance Kaggle's test/")
     submit.add_argument("--out", type=new_file, required=True, help="the CSV file to write")
 
     export = commands.add_parser("export", parents=[shared, weights], help="the net as an ONNX file")
     export.add_argument("--out", type=new_file, required=True, help="the .onnx file to write")
 
     load = commands.add_parser("download", parents=[shared], help="get Kaggle's photos and masks, and unpack them")
-    load.add_argument("folder", type=Path, nargs="?", default=Path("data/carvana"), help="default: data/carvana")
+    load.add_argument("folder", type=place, nargs="?", default=Path("data/carvana"), help="default: data/carvana")
     load.add_argument("--hq", action="store_true", help="the photos in higher quality (train_hq.zip)")
-    load.add_argument("--zips", type=Path, metavar="FOLDER", help="take the zips from here, without a connection")
+    load.add_argument("--zips", type=place, metavar="FOLDER", help="take the zips from here, without a connection")
 
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
-    check.add_argument("root", type=Path, metavar="ROOT")
+    check.add_argument("root", type=place, metavar="ROOT")
 
     cache = commands.add_parser("cache", parents=[shared], help="the decoded photos that are kept on this disk")
     cache.add_argument("--clear", action="store_true", help="remove them; they are decoded again when they are needed")
@@ -142,6 +177,8 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
             group.add_argument(flag, type=size, metavar="WxH")
         elif kind in (int, float):
             group.add_argument(flag, type=kind, metavar="N")
+        elif name == "start":
+            group.add_argument(flag, type=lambda text: text and str(place(text)), metavar="WEIGHTS")
         else:
             group.add_argument(flag, type=lambda text: None if text == "none" else text, metavar="NAME")
 

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ..base.arrays import as_image
 from ..base.errors import CarvanaError
-from ..prediction import as_batch, as_image, predict_logits, upsample
+from ..prediction import as_batch, predict_logits, upsample
 
 
 def predict_tiled(

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from ..base.arrays import check_mask, check_photo
+from ..base.arrays import as_image, check_mask, check_photo
 from ..base.errors import CarvanaError
 from ..config import TrainConfig
 from ..images import read_photo
 from ..pictures.overlays import overlay
-from ..prediction import as_image, predict_array
+from ..prediction import predict_array
 from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
 _HELP = "A JPEG or PNG of up to 100 megapixels. It goes to the machine this notebook runs on and nowhere else. "
