@@ -2,7 +2,7 @@
 
     python -m tools.notebooks                       # all notebooks
     python -m tools.notebooks notebooks/04*.ipynb   # only this one
-    python -m tools.notebooks --badges              # renew badges and addresses, run nothing
+    python -m tools.notebooks --badges              # renew badges and set-up cells, run nothing
 
 A notebook is saved only if all its cells have run. The project's address is in pyproject.toml.
 """
@@ -26,7 +26,20 @@ from . import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _BADGES = re.compile(r"<!-- badges -->.*?<!-- /badges -->", re.DOTALL)
-_ADDRESS = re.compile(r'"CARVANA_REPOSITORY", "[^"]*"')
+# One text for notebooks and exercises, at most 12 lines. What it installs and says is in carvana_lib/prepare/set_up.py.
+SET_UP = """\
+# Fetches the project where it is missing (Colab, Kaggle), installs only what is missing, and says what is here.
+import importlib.util
+import os
+import sys
+
+if not importlib.util.find_spec("carvana_lib"):
+    url = os.environ.get("CARVANA_REPOSITORY", "ADDRESS")
+    found = [folder for folder in ("..", "../..", "carvana-unet") if os.path.isdir(f"{folder}/carvana_lib")]
+    if not found and os.system(f'git clone -q --depth 1 "{url}" carvana-unet'):
+        raise OSError(f"{url} cannot be fetched: is there a connection? On Kaggle: Settings > Turn on internet")
+    sys.path.insert(0, os.path.abspath((found or ["carvana-unet"])[0]))
+importlib.import_module("carvana_lib.prepare.set_up").set_up()"""
 
 
 def main() -> int:
@@ -36,8 +49,10 @@ def main() -> int:
     options = parser.parse_args()
     for path in options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        write_address(notebook, path.resolve())
-        if not options.badges:
+        write_badges(notebook, path.resolve())
+        if options.badges:
+            write_set_up(notebook)
+        else:
             began = time.perf_counter()
             try:
                 execute(notebook, path.parent)
@@ -80,13 +95,23 @@ def badges(path: Path) -> str:
     )
 
 
-def write_address(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write the project's address into the badges and into the set-up cell."""
+def set_up_cell() -> str:
+    """The first cell of code in every notebook."""
+    return SET_UP.replace("ADDRESS", address())
+
+
+def write_badges(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the project's address into the badges."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _BADGES.sub(f"<!-- badges -->\n{badges(path)}\n<!-- /badges -->", cell.source)
-        else:
-            cell.source = _ADDRESS.sub(f'"CARVANA_REPOSITORY", "{address()}"', cell.source)
+
+
+def write_set_up(notebook: nbformat.NotebookNode) -> None:
+    """Write the set-up cell of today."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "CARVANA_REPOSITORY" in cell.source:
+            cell.source = set_up_cell()
 
 
 if __name__ == "__main__":
