@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import write_pair
+from helpers import draw, write_pair
 from PIL import Image
 
 from carvana_lib.base.errors import CarvanaWarning
 from carvana_lib.cli.main import main
+from carvana_lib.cli.mask_files import matching
 from carvana_lib.config import TrainConfig
 from carvana_lib.extras.submission import read_submission
+from carvana_lib.prediction import predict_photo
+from carvana_lib.run.weights import load_model
 
 TINY = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--batch-size", "4", "--epochs", "2"]
 TINY += ["--precision", "float32", "--ema-decay", "0.9"]
@@ -412,3 +415,198 @@ def test_several_data_folders_train_together_and_are_scored_one_by_one(carvana, 
     mean = sum(part["dice"] * part["n_images"] for part in parts.values()) / 10
     assert found["dice"] == pytest.approx(mean)
     assert f"{tmp_path / 'more'}: Dice" in capsys.readouterr().out
+
+
+def test_scores_of_training_cars_are_named_and_no_baseline_knows_them(trained, carvana, tmp_path, capsys):
+    def scored(fold):
+        call = ["evaluate", "--weights", trained, "--data", carvana, "--fold", fold, "--json", tmp_path / "s.json"]
+        assert main([str(part) for part in call]) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "training folds" in line]
+        return json.loads((tmp_path / "s.json").read_text()), lines
+
+    found, lines = scored("1")
+    assert (found["n_cars_of_training_folds"], lines) == (0, [])
+    assert len(found["baselines"]) == 3
+    found, lines = scored("1,2,3")
+    assert found["n_cars_of_training_folds"] == 2
+    assert len(lines) == 1
+    assert "2 of the 4 cars to score are of the training folds 2 to 9" in lines[0]
+    assert "--fold 1 or 0 scores held-out cars" in lines[0]
+    assert max(row["dice"] for row in found["baselines"].values()) < 0.95
+    found, lines = scored("all")
+    assert found["n_cars_of_training_folds"] == 5
+    assert "5 of the 8 cars" in lines[0]
+    assert lines[0].endswith("no other car is left for the baselines of mean masks")
+    assert list(found["baselines"]) == ["all background"]
+
+
+def test_of_a_single_car_no_interval_is_printed_or_written(trained, carvana, tmp_path, capsys):
+    scores = tmp_path / "s.json"
+    call = ["evaluate", "--weights", str(trained), "--data", str(carvana), "--fold", "0", "--json", str(scores)]
+    assert main(call) == 0
+    found = json.loads(scores.read_text())
+    assert (found["n_cars"], found["dice_ci95"]) == (1, None)
+    printed = capsys.readouterr().out
+    assert "no 95 % interval of Dice: the photos are of a single car, which says nothing about others" in printed
+    assert "interval of Dice over cars" not in printed
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of four photos, the third of which is damaged."""
+    folder = tmp_path / "test"
+    folder.mkdir()
+    for view in (1, 2, 3, 4):
+        draw(30, view)[0].save(folder / f"{view}.png")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:2000])
+    return folder
+
+
+def predicted(monkeypatch) -> list[str]:
+    """The names of the photos that a submission predicts from now on."""
+    names = []
+
+    def predict(model, photo, *rest):
+        probability = predict_photo(model, photo, *rest)
+        names.append(photo.name)
+        return probability
+
+    monkeypatch.setattr("carvana_lib.cli.submit.predict_photo", predict)
+    return names
+
+
+def test_a_damaged_photo_costs_no_mask_of_the_others(trained, photos, tmp_path, capsys, monkeypatch):
+    names, out = predicted(monkeypatch), tmp_path / "new" / "s.csv"
+    call = ["submit", photos, "--weights", trained, "--out", out]
+    said = failure(capsys, *call)
+    assert "1 of 4 photos could not be read, the first: " in said
+    assert "3.png is damaged" in said
+    assert "s.csv.unfinished. Mend these photos, then the same command goes on from there" in said
+    assert names == ["1.png", "2.png", "4.png"]
+    assert not out.exists()
+    assert "1 of 4 photos" in failure(capsys, *call)
+    draw(30, 3)[0].save(photos / "3.png")
+    draw(31, 4)[0].save(photos / "4.png")  # changed: its mask is of another photo
+    os.utime(photos / "4.png", (1, 1))
+    assert main([str(part) for part in call]) == 0
+    assert names == ["1.png", "2.png", "4.png", "3.png", "4.png"]
+    assert [path.name for path in out.parent.iterdir()] == ["s.csv"]
+    masks, (model, config) = read_submission(out, 64, 96), load_model(trained)
+    assert sorted(masks) == ["1.png", "2.png", "3.png", "4.png"]
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, predict_photo(model, photos / name, config.size) > 0.5)
+
+
+@pytest.mark.parametrize("torn", [b"", b'["2.png", "1 2", "3 4', b"\0\0\0\0\n", b"[1, 2]\n", b"7\n"])
+def test_a_submission_that_was_killed_goes_on(trained, photos, tmp_path, capsys, monkeypatch, torn):
+    names, out = predicted(monkeypatch), tmp_path / "s.csv"
+    call = ["submit", str(photos), "--weights", str(trained), "--out", str(out)]
+    assert main(call) == 1
+    kept = tmp_path / "s.csv.unfinished"
+    settings, first = kept.read_bytes().splitlines(keepends=True)[:2]
+    kept.write_bytes(settings + first + torn)
+    (photos / "3.png").unlink()
+    assert main(call) == 0
+    assert names == ["1.png", "2.png", "4.png", "2.png", "4.png"]
+    assert sorted(read_submission(out, 64, 96)) == ["1.png", "2.png", "4.png"]
+    # Of a first line that was not written to its end, nothing is left.
+    kept.write_bytes(settings[:-4])
+    assert main(call) == 0
+    assert len(read_submission(out, 64, 96)) == 3
+
+
+def test_masks_of_other_weights_or_options_are_never_mixed(trained, photos, tmp_path, capsys):
+    call = ["submit", photos, "--weights", trained, "--out", tmp_path / "s.csv"]
+    failure(capsys, *call)
+    before = (tmp_path / "s.csv.unfinished").read_bytes()
+    for other in (["--threshold", "0.4"], ["--tta"]):
+        said = failure(capsys, *call, *other)
+        assert "s.csv.unfinished holds masks that other weights or options made: call it with those, remove" in said
+    assert (tmp_path / "s.csv.unfinished").read_bytes() == before
+
+
+def test_a_stopped_submission_says_how_to_go_on(trained, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("carvana_lib.cli.submit.rle_encode", lambda _: signal.raise_signal(signal.SIGTERM))
+    assert main(["submit", str(photos), "--weights", str(trained), "--out", str(tmp_path / "s.csv")]) == 130
+    assert "s.csv.unfinished keeps what is done, and the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder that not even root may write")
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("carvana_lib.cli.commands._load", lambda _: pytest.fail("the work began"))
+    (tmp_path / "file").touch()
+    (tmp_path / "s.csv").mkdir()
+    (tmp_path / "link.json").symlink_to("/proc/x.json")
+    photo, closed = str(tmp_path / "file"), ("/proc/new", str(tmp_path / "file" / "new"))
+    for folder in closed:
+        for call in (
+            ["evaluate", "--json", f"{folder}/s.json"],
+            ["evaluate", "--figure", f"{folder}/f.png"],
+            ["predict", photo, "--out", folder],
+            ["submit", str(tmp_path), "--out", f"{folder}/s.csv"],
+            ["export", "--out", f"{folder}/net.onnx"],
+        ):
+            assert f"cannot write '{folder}" in wrong_use(capsys, *call)
+    assert "cannot write" in wrong_use(capsys, "evaluate", "--json", str(tmp_path / "link.json"))
+    assert "'/dev/null' is not a file" in wrong_use(capsys, "evaluate", "--json", "/dev/null")
+    said = wrong_use(capsys, "evaluate", "--json", str(tmp_path / "s.json"))
+    assert "--json writes a CSV beside it: " in said
+    assert "s.csv' is a folder" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link.json", "s.csv"]
+
+
+def test_a_tilde_that_no_shell_replaced_is_the_home_directory(trained, carvana, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(carvana, home / "data")
+    shutil.copytree(trained, home / "run")
+    call = ["evaluate", "--weights=~/run", "--data=~/data", "--json=~/new/s.json", "--figure=~/new/f.png"]
+    assert main(call) == 0
+    assert json.loads((home / "new" / "s.json").read_text())["n_images"] == 8
+    assert main(["predict", "~/data/train/*_01.jpg", "--weights=~/run", "--out=~/masks"]) == 0
+    assert len(list((home / "masks").glob("*_mask.png"))) == 8
+    assert main(["submit", "~/data/train", "--weights=~/run", "--out=~/s.csv"]) == 0
+    assert main(["check-data", "~/data"]) == 0
+    start = ["--start=~/run", "--preset", "quick", "--norm", "batch"]
+    assert main(["train", "--data=~/data", "--out=~/again", *TINY, *start]) == 0
+    assert sorted(path.name for path in home.iterdir()) == ["again", "data", "masks", "new", "run", "s.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_home_that_is_not_known_is_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no home directory for ~nobody-here/x" in wrong_use(capsys, "predict", "a.jpg", "--out=~nobody-here/x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_patterns_are_replaced_where_the_shell_leaves_them(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png", "c[1].png", "d.jpg"):
+        draw(4, 1)[0].save(name)
+    assert main(["predict", "*.png", "b.png", "c[1].png", "--weights", str(trained), "--out", "masks"]) == 0
+    names = sorted(path.name for path in Path("masks").glob("*_mask.png"))
+    assert names == ["a_mask.png", "b_mask.png", "c[1]_mask.png"]
+    assert "no file matches test/*.jpg: check the folder" in failure(capsys, "predict", "test/*.jpg", "--out", "m")
+    assert matching([Path("d.jpg"), Path("?.jpg")]) == [Path("d.jpg")]
+    # What a folder's refusal advises is a call that works.
+    advice = failure(capsys, "predict", ".", "--out", "m", "--weights", trained).split("name the photos in it (")[1]
+    assert main(["predict", advice.split(")")[0].replace("*.jpg", "*.png"), "--weights", str(trained), "--out=m"]) == 0
+
+
+def test_without_a_console_a_command_works(trained, carvana, tmp_path, capsys, monkeypatch):
+    """pythonw and some hosts set both streams to None."""
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    weights = ["--weights", str(trained)]
+    call = ["evaluate", *weights, "--data", str(carvana), "--fold", "all", "--json", str(tmp_path / "s.json")]
+    assert main(call) == 0
+    assert main(["submit", str(carvana / "train"), *weights, "--out", str(tmp_path / "s.csv")]) == 0
+    assert main(["check-data", str(carvana)]) == 0
+    assert main(["check-data", str(tmp_path / "gone")]) == 1
+    assert main(["train", "--preset", "quick", "--data", str(carvana), "--out", str(tmp_path / "run"), *TINY]) == 0
+    with pytest.raises(SystemExit):
+        main(["paint"])
+    assert len(read_submission(tmp_path / "s.csv", 64, 96)) == 32
