@@ -80,7 +80,7 @@ gpu: $(SETUP) ## measure on a GPU: photos a second, roofline, time to Dice 0.991
 	$(BIN)/python -m benchmarks.speed.gpu $(if $(wildcard build/carvana_pack.npz),--pack build/carvana_pack.npz)
 
 lock: $(SETUP) ## renew requirements.lock from pyproject.toml
-	$(BIN)/python -m uv pip compile pyproject.toml --extra dev --extra onnx --extra book --universal --python-version 3.11 \
+	$(BIN)/python -m uv pip compile pyproject.toml --extra lab --extra dev --extra onnx --extra book --universal --python-version 3.11 \
 		--no-header --no-annotate --upgrade -o requirements.lock
 
 clean: ## remove the environment and everything that was built
