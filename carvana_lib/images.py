@@ -21,8 +21,7 @@ def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: b
         content: the file's bytes, if they were read already; `path` then only names the photo in messages.
 
     Raises:
-        CarvanaError: not an image, damaged, too big to be a photo, of 32-bit greys, or of 16-bit colours that use
-            few of their bits.
+        CarvanaError: not an image, damaged, too big to be a photo, or of values that `to_rgb` refuses.
     """
     return _read(path, size, content)[0]
 
@@ -38,8 +37,7 @@ def read_mask(
     An averaged value is 255 times the share of the pixel that is car: a soft target.
 
     Args:
-        path: GIF, PNG, TIFF, BMP or WebP whose pixels hold two values or colours, 0 or black for background; it is
-            turned as its EXIF note says.
+        path: GIF, PNG, TIFF, BMP or WebP with two values or colours, 0 or black for background; its EXIF turn counts.
         size: (width, height) to average down to; None keeps the mask's own size.
         photo_size: (width, height) that the mask must have.
         content: the file's bytes, if they were read already; `path` then only names the mask in messages.
