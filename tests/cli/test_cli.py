@@ -17,6 +17,7 @@ from PIL import Image
 from carvana_lib.base.errors import CarvanaWarning
 from carvana_lib.cli.main import main
 from carvana_lib.cli.mask_files import matching
+from carvana_lib.cli.options import build_parser
 from carvana_lib.config import TrainConfig
 from carvana_lib.extras.submission import read_submission
 from carvana_lib.prediction import predict_photo
@@ -569,10 +570,20 @@ def test_a_tilde_that_no_shell_replaced_is_the_home_directory(trained, carvana, 
     assert main(["predict", "~/data/train/*_01.jpg", "--weights=~/run", "--out=~/masks"]) == 0
     assert len(list((home / "masks").glob("*_mask.png"))) == 8
     assert main(["submit", "~/data/train", "--weights=~/run", "--out=~/s.csv"]) == 0
-    assert main(["check-data", "~/data"]) == 0
+    assert build_parser().parse_args(["check-data", "~/data"]).root == home / "data"
+    load = build_parser().parse_args(["download", "~/data", "--zips=~/zips"])
+    assert (load.folder, load.zips) == (home / "data", home / "zips")
     start = ["--start=~/run", "--preset", "quick", "--norm", "batch"]
     assert main(["train", "--data=~/data", "--out=~/again", *TINY, *start]) == 0
-    assert sorted(path.name for path in home.iterdir()) == ["again", "data", "masks", "new", "run", "s.csv"]
+    # Matplotlib may keep a hidden folder there.
+    assert sorted(path.name for path in home.iterdir() if path.name[0] != ".") == [
+        "again",
+        "data",
+        "masks",
+        "new",
+        "run",
+        "s.csv",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
