@@ -25,6 +25,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "sphinxext.opengraph",
     "docs.book_pages",  # found because `python -m sphinx` runs in the project folder
 ]
 root_doc = "docs/index"
@@ -52,6 +53,13 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 add_module_names = False
+
+# What a chat or a search engine shows of a link: title, first sentences, one picture.
+ogp_site_url = _project["urls"]["Documentation"]
+ogp_site_name = project
+ogp_image = "_static/teaser.jpg"
+ogp_image_alt = "Rendered cars, each with the net's probability of car, its mask, and what is wrong with it"
+ogp_social_cards = {"enable": False}
 
 html_theme = "sphinx_book_theme"
 html_title = project

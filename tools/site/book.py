@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import html
 import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from PIL import Image
@@ -47,11 +49,8 @@ def main() -> int:
     command = ["sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs", "-d", str(BUILD / "doctrees"), ".", str(out)]
     if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
         return 1
-    (out / "index.html").write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>U-Net on Carvana</title>'
-        '<link rel="icon" href="_static/favicon.svg"><meta http-equiv="refresh" content="0; url=docs/index.html">'
-        '<main><h1>U-Net on Carvana</h1><a href="docs/index.html">Begin here</a></main></html>\n'
-    )
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        write_front_pages(out, tomllib.load(file)["project"])
     (out / ".nojekyll").touch()  # without this file GitHub Pages leaves out folders that begin with _
     found = faults(out)
     if found:
@@ -63,10 +62,36 @@ def main() -> int:
     return 0
 
 
+def write_front_pages(out: Path, project: dict) -> None:
+    """Write index.html, which leads on to the book, and 404.html, which GitHub Pages shows for a page that is gone."""
+    home = project["urls"]["Documentation"]
+    preview = {
+        "og:title": "U-Net on Carvana",
+        "og:description": project["description"],
+        "og:image": f"{home}_static/teaser.jpg",
+        "og:url": home,
+    }
+    start = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    tags = "".join(f'<meta property="{name}" content="{html.escape(text)}">' for name, text in preview.items())
+    (out / "index.html").write_text(
+        f'{start}<title>U-Net on Carvana</title>{tags}<link rel="icon" href="_static/favicon.svg">'
+        '<meta http-equiv="refresh" content="0; url=docs/index.html">'
+        '<main><h1>U-Net on Carvana</h1><a href="docs/index.html">Begin here</a></main></html>\n'
+    )
+    # It is shown at any depth, so its links are whole addresses, and it loads nothing.
+    (out / "404.html").write_text(
+        f'{start}<title>Not here · U-Net on Carvana</title><link rel="icon" href="data:,">'
+        "<main><h1>This page is not here</h1><p>It may have moved. "
+        f'<a href="{home}docs/index.html">Start page</a> · <a href="{home}search.html">Search</a></p></main></html>\n',
+        encoding="utf-8",
+    )
+
+
 def gather_assets() -> None:
     """Put everything that the site needs beside its pages into ASSETS; Sphinx copies it into _static."""
     shutil.rmtree(ASSETS, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "demo", ASSETS / "demo", ignore=shutil.ignore_patterns("*.html"))
+    shutil.copy(ROOT / "docs" / "teaser.jpg", ASSETS)  # for link previews
     for source, target in FROM_NPM.items():
         (ASSETS / target).parent.mkdir(exist_ok=True)
         shutil.copy(MODULES / source, ASSETS / target)
