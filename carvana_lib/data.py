@@ -146,7 +146,9 @@ class CarvanaDataset(Dataset):
         if not indices:
             raise ValueError("no photos asked for: give at least one index")
         if self._kept is not None:
-            images, masks = (part[torch.as_tensor(indices, device=part.device)] for part in self._kept)
+            # Without `non_blocking` the GPU would first have to finish all its work.
+            where = torch.as_tensor(indices).to(self._kept[0].device, non_blocking=True)
+            images, masks = (part[where] for part in self._kept)
         elif self.arrays is not None:
             images, masks = (torch.from_numpy(part[indices]) for part in self.arrays)
         else:
@@ -187,10 +189,10 @@ class CarvanaDataset(Dataset):
             masks = pool.map(self.native_mask, range(len(self)))
             self._kept_masks = [(torch.from_numpy(np.packbits(m, axis=1)).to(device), m.shape[1]) for m in masks]
 
-    def native_mask_on(self, index: int, device: torch.device) -> torch.Tensor:
-        """`native_mask` on `device`: bool (height, width). After `keep_masks` no file is read and nothing is copied."""
+    def native_masks_on(self, indices: Sequence[int], device: torch.device) -> list[torch.Tensor]:
+        """`native_mask` of each, bool (height, width), on `device`. After `keep_masks` no file is read."""
         if self._kept_masks is None:
-            return torch.from_numpy(self.native_mask(index)).to(device)
-        packed, width = self._kept_masks[index]
-        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
-        return (packed[..., None] >> places & 1).flatten(1)[:, :width].bool().to(device)
+            return [torch.from_numpy(self.native_mask(index)).to(device) for index in indices]
+        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+        kept = [self._kept_masks[index] for index in indices]
+        return [(packed.to(device)[..., None] >> places & 1).flatten(1)[:, :width].bool() for packed, width in kept]

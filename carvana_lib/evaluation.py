@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,63 +90,79 @@ def evaluate(
     batch_size = batch_size or (4 if device.type == "cpu" else 32)
     indices = range(len(dataset)) if indices is None else indices
 
-    def logit_maps() -> Iterator[tuple[int, torch.Tensor]]:
+    def logit_maps() -> Iterator[tuple[list[int], torch.Tensor]]:
         for start in range(0, len(indices), batch_size):
             chosen = list(indices[start : start + batch_size])
             # A CPU adds up a single photo in another order than several, which may turn a pixel: it is never alone.
             batch = chosen * 2 if len(chosen) == 1 and device.type == "cpu" else chosen
             logits = predict_logits(model, dataset.batch(batch)[0].to(device), tta, precision)
-            yield from zip(chosen, logits[: len(chosen)].split(1), strict=True)
+            yield chosen, logits[: len(chosen)]
 
     title = "Scoring" if progress else None
     return score(logit_maps(), logit(threshold), dataset, outlines, len(indices), title)
 
 
 def score(
-    maps: Iterator[tuple[int, torch.Tensor]],
+    maps: Iterator[tuple[list[int], torch.Tensor]],
     cut: float,
     dataset: CarvanaDataset,
     outlines: bool,
     total: int,
     title: str | None,
 ) -> Evaluation:
-    """Count each predicted mask against the true one.
+    """Count each predicted mask against the true one, on the device of the maps.
 
     Args:
-        maps: for each photo to score its index and a map, float32 (1, 1, h, w) of any size; there are `total` maps.
+        maps: batches of photos to score: their indices and maps, float32 (B, 1, h, w) of any size; `total` photos.
         cut: a pixel is car where the map, upsampled to the mask's own size, is above this value.
         title: of the progress bar; None for no bar.
     """
+    names, tables, errors = [], [], []
+    waiting: list[tuple[list[int], Future]] = []
 
-    def score_one(index: int, score_map: torch.Tensor) -> tuple[str, torch.Tensor, float]:
-        target = dataset.native_mask_on(index, score_map.device)
-        prediction = upsample(score_map, *target.shape)[0, 0] > cut
-        # The counts stay on the device: fetching them for each photo would make a GPU wait.
-        counts = confusion(prediction[None], target[None])[0]
-        error = boundary_error(prediction.cpu().numpy(), target.cpu().numpy()) if outlines else 0.0
-        return dataset.pairs[index].name, counts, error
+    def take_first() -> None:
+        indices, future = waiting.pop(0)
+        counts, distances = future.result()
+        names.extend(dataset.pairs[index].name for index in indices)
+        tables.append(counts)
+        errors.extend(distances)
+        bar.update(len(indices))
+        if len(names) % 32 == 0:
+            hand_back_memory()
 
-    rows = []
     # One thread decodes and counts while the net works on the next photos; a second one is no faster.
     with (
         ThreadPoolExecutor(1) as pool,
         tqdm(total=total, desc=title, unit="photo", leave=False, disable=title is None) as bar,
     ):
-        waiting = []
-        for index, score_map in maps:
-            waiting.append(pool.submit(score_one, index, score_map))
+        for indices, batch in maps:
+            waiting.append((indices, pool.submit(count_batch, dataset, indices, batch, cut, outlines)))
             # A short queue keeps memory constant: each waiting photo holds only its map.
-            if len(waiting) > 32:
-                rows.append(waiting.pop(0).result())
-                bar.update()
-                if len(rows) % 32 == 0:
-                    hand_back_memory()
-        for future in waiting:
-            rows.append(future.result())
-            bar.update()
-    names, counts, errors = zip(*rows, strict=True) if rows else ((), (), ())
-    table = torch.stack(counts).cpu() if counts else torch.zeros(0, 4, dtype=torch.int64)
-    return Evaluation(list(names), table, np.array(errors if outlines else []))
+            while len(waiting) > 1 and sum(len(indices) for indices, _ in waiting) > 32:
+                take_first()
+        while waiting:
+            take_first()
+    # Fetched once: a copy of each photo's counts would make a GPU wait each time.
+    table = torch.cat(tables).cpu() if tables else torch.zeros(0, 4, dtype=torch.int64)
+    return Evaluation(names, table, np.array(errors))
+
+
+def count_batch(
+    dataset: CarvanaDataset, indices: list[int], maps: torch.Tensor, cut: float, outlines: bool
+) -> tuple[torch.Tensor, list[float]]:
+    """Counts int64 (B, 4) on the device of `maps`, and with `outlines` the boundary error of each photo."""
+    targets = dataset.native_masks_on(indices, maps.device)
+    # A GPU counts masks of one size at once; for a CPU, one photo's masks are as much as its cache holds.
+    together = maps.device.type != "cpu" and len({target.shape for target in targets}) == 1
+    groups = [(maps, torch.stack(targets))] if together else zip(maps.split(1), (t[None] for t in targets), strict=True)
+    counts, errors = [], []
+    for score_maps, true in groups:
+        predictions = upsample(score_maps, *true.shape[-2:])[:, 0] > cut
+        counts.append(confusion(predictions, true))
+        if outlines:
+            both = zip(predictions.cpu().numpy(), true.cpu().numpy(), strict=True)
+            errors += [boundary_error(predicted, actual) for predicted, actual in both]
+    return torch.cat(counts), errors
 
 
 def baselines(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Iterator
+from itertools import chain, compress
 
 import torch
 from torch import nn
@@ -47,7 +48,7 @@ class Trainer:
         self.model.recompute = config.recompute
         if config.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.average = average_weights(self.model, config.ema_decay) if config.ema_decay else None
+        self.average = AveragedWeights(self.model, config.ema_decay) if config.ema_decay else None
         optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(optimizer, config, self.total_steps)
         self.augment = Augment(
@@ -172,18 +173,24 @@ def make_schedule(
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps + 1, pct_start=0.15)
 
 
-def average_weights(model: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of the weights, over few steps at first, so that early epochs are not held back."""
+class AveragedWeights(AveragedModel):
+    """Exponential moving average of weights and buffers, over few steps at first: early epochs are not held back."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self.decay = decay
 
     @torch.no_grad()
-    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], _: torch.Tensor) -> None:
-        # The number that is passed is on the device, and reading it would wait for the device; this one is on the CPU.
-        count = int(average.n_averaged)
-        weight = 1 - min(decay, (1 + count) / (10 + count))
-        if torch.is_floating_point(averaged[0]):
-            torch._foreach_lerp_(averaged, current, weight)
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
-    return average
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move a little towards the weights of `model`."""
+        # PyTorch's own method copies its counter to the device, and waits until the device has done all its work.
+        count = int(self.n_averaged)
+        weight = 1 - min(self.decay, (1 + count) / (10 + count)) if count else 1.0
+        ours, theirs = (list(chain(net.parameters(), net.buffers())) for net in (self.module, model))
+        kinds = [value.is_floating_point() for value in ours]
+        torch._foreach_lerp_(list(compress(ours, kinds)), list(compress(theirs, kinds)), weight)
+        # Batch norm counts its batches: whole numbers have no average.
+        for averaged, current in zip(ours, theirs, strict=True):
+            if not averaged.is_floating_point():
+                averaged.copy_(current)
+        self.n_averaged += 1

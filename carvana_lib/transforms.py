@@ -122,7 +122,9 @@ def backdrops(images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
     noise = sum(_noise(along * waves * 2**octave, across * waves * 2**octave) / 2**octave for octave in range(5)) - 1
     stripes = torch.sigmoid(steep * torch.sin(math.pi * waves * along))
     gradient = (along - right) / 2 + 0.5
-    texture = torch.where(kind < 0.5, torch.where(kind < 0.25, gradient, torch.sigmoid(3 * steep.sqrt() * noise)), stripes)
+    texture = torch.where(
+        kind < 0.5, torch.where(kind < 0.25, gradient, torch.sigmoid(3 * steep.sqrt() * noise)), stripes
+    )
     first, second = draws[:, 6:, None, None].tensor_split(2, 1)
     drawn = first + (second - first) * texture.clamp(0, 1)[:, None]
     outside = 1 - masks.roll(1, 0)

@@ -48,8 +48,9 @@ class Packs:
         """Photos and soft masks of `pairs` in memory, made smaller to `size`."""
         files = [self.files[pair.name] for pair in pairs]
         with ThreadPoolExecutor() as pool:
-            images, masks = (np.stack(list(pool.map(partial(decode, size=size), kind))) for kind in list(zip(*files))[:2])
-        dataset = PackedDataset(pairs, size, (images, masks))
+            images, masks, _ = zip(*files, strict=True)
+            arrays = tuple(np.stack(list(pool.map(partial(decode, size=size), part))) for part in (images, masks))
+        dataset = PackedDataset(pairs, size, arrays)
         dataset.native = [native for _, _, native in files]
         return dataset
 
@@ -107,7 +108,9 @@ def write_packs(pairs: Sequence[Pair], out: Path, pack_one: Callable[[Pair], tup
         np.savez(out / f"pack_{packs}.npz", **parts)
 
     with ThreadPoolExecutor() as pool:
-        for pair, packed in zip(pairs, tqdm(pool.map(pack_one, pairs), "Packing", len(pairs), unit="photo"), strict=True):
+        for pair, packed in zip(
+            pairs, tqdm(pool.map(pack_one, pairs), "Packing", len(pairs), unit="photo"), strict=True
+        ):
             # 200 bytes: the photo's name and the places where its files end.
             new = sum(map(len, packed)) + 200
             if size + new > limit:

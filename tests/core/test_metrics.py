@@ -5,6 +5,7 @@ from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, BinaryJac
 from torchmetrics.segmentation import DiceScore
 
 from carvana_lib.metrics import (
+    _count_at_once,
     accuracy,
     bootstrap_interval,
     boundary,
@@ -385,3 +386,10 @@ def test_an_interval_needs_two_cars_and_a_score_of_each_photo():
     for settings in ({"level": 95}, {"level": 0}, {"draws": 0}):
         with pytest.raises(ValueError, match="level="):
             bootstrap_interval([0.9, 0.8], ["a", "b"], **settings)
+
+
+def test_a_gpu_counts_a_batch_as_a_cpu_counts_each_photo():
+    predictions, targets = torch.rand(2, 5, 1, 31, 47, generator=torch.Generator().manual_seed(0)) > 0.4
+    together = _count_at_once(predictions, targets)
+    assert together.dtype == torch.int64
+    assert torch.equal(together, confusion(predictions, targets))
