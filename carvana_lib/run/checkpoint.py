@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..base.errors import CarvanaError, CarvanaWarning, reason
-from ..base.files import write_atomically
+from ..base.files import expanded, write_atomically
 from .weights import is_passing
 
 LAST_CHECKPOINT = "last.pt"
@@ -18,7 +18,7 @@ PREVIOUS_CHECKPOINT = "previous.pt"
 _KEYS = {"parts", "epoch", "step", "steps_per_epoch", "loss_sum", "seconds", "history"}
 
 
-def save_checkpoint(out: Path, state: dict[str, Any], keep: bool = True) -> None:
+def save_checkpoint(out: str | Path, state: dict[str, Any], keep: bool = True) -> None:
     """Write `state` to last.pt; the last.pt that was there becomes previous.pt if `keep`."""
 
     def write(temporary: Path) -> None:
@@ -28,17 +28,18 @@ def save_checkpoint(out: Path, state: dict[str, Any], keep: bool = True) -> None
             # torch raises this when the disk is full.
             raise OSError(reason(error)) from None
 
-    cure = "free some space, then --resume goes on from the checkpoint before"
+    out = expanded(out)
+    cure = "free some space, then resume from the checkpoint before (--resume, in a notebook resume=True)"
     write_atomically(out / LAST_CHECKPOINT, write, out / PREVIOUS_CHECKPOINT if keep else None, cure)
 
 
-def load_checkpoint(out: Path) -> dict[str, Any] | None:
+def load_checkpoint(out: str | Path) -> dict[str, Any] | None:
     """The newest usable state that `save_checkpoint` wrote, on the CPU; None if it never wrote one.
 
     Warns when last.pt is damaged and previous.pt is used. Then `fell_back` in the state is True, and the next
     `save_checkpoint` must not keep last.pt. Raises CarvanaError if neither file is usable.
     """
-    faults = []
+    out, faults = expanded(out), []
     # A run that was killed between the two renames of a write has only previous.pt, which is then its newest.
     for path in (out / LAST_CHECKPOINT, out / PREVIOUS_CHECKPOINT):
         if not path.exists():
@@ -57,7 +58,10 @@ def load_checkpoint(out: Path) -> dict[str, Any] | None:
             warnings.warn(f"{faults[0]}: going on from the one before, {path}", CarvanaWarning, stacklevel=2)
         return {**state, "fell_back": bool(faults)}
     if faults:
-        raise CarvanaError(f"{' and '.join(faults)}: train in another --out, from --start {out} if it has weights")
+        cure = (
+            f"train in another folder, from the weights of this one if it has any (--start {out}, in a notebook start=)"
+        )
+        raise CarvanaError(f"{' and '.join(faults)}: {cure}")
     return None
 
 

@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from ..base.devices import make_accelerator
-from ..base.files import write_atomically
+from ..base.files import expanded, write_atomically
+from ..base.progress import tqdm
 from ..config import TrainConfig
 from ..data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from ..prepare.cache import cached_dataset
@@ -55,7 +55,7 @@ def fit(
             that is not finite, a full disk or memory, a GPU that is gone (the last checkpoint and weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
-    out = Path(out)
+    out = expanded(out)
     accelerator = make_accelerator(config.precision, config.accumulate)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     with hold_run(out) if main else nullcontext():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import CarvanaError, CarvanaWarning
-from ..base.files import locked
+from ..base.files import expanded, locked
 from ..config import TrainConfig
 from .checkpoint import LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, load_checkpoint
 from .history import METRICS
@@ -33,63 +33,70 @@ def _readable(path: Path) -> Iterator[None]:
         raise CarvanaError(f"{path} cannot be read ({error.strerror}): change its permissions or its name") from None
 
 
-def read_config(out: Path) -> TrainConfig:
+def read_config(out: str | Path) -> TrainConfig:
     """The settings of the run in `out`. Raises CarvanaError if they cannot be read."""
-    with _readable(out / CONFIG):
-        return TrainConfig.from_json((out / CONFIG).read_bytes(), out / CONFIG)
+    file = expanded(out) / CONFIG
+    with _readable(file):
+        return TrainConfig.from_json(file.read_bytes(), file)
 
 
-def has_config(out: Path) -> bool:
+def has_config(out: str | Path) -> bool:
     """Whether a run was started in `out`. Raises CarvanaError if `out` cannot be read."""
+    out = expanded(out)
     with _readable(out), suppress(FileNotFoundError, NotADirectoryError):
         (out / CONFIG).stat()
         return True
     return False
 
 
-def has_checkpoint(out: Path) -> bool:
+def has_checkpoint(out: str | Path) -> bool:
     """Whether `out` holds a checkpoint that a run could be resumed from."""
-    return any(os.path.exists(out / name) for name in (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT))
+    return any(os.path.exists(expanded(out) / name) for name in (LAST_CHECKPOINT, PREVIOUS_CHECKPOINT))
 
 
-def prepare_run(out: Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
+def prepare_run(out: str | Path, config: TrainConfig, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to resume from, or None for a new run in an empty folder.
 
     Raises CarvanaError if `out` is not empty and `resume` is False, or if it holds a run with other settings.
     """
+    out = expanded(out)
     started = has_config(out)
     if not started and _is_free(out):
         return None
     if not resume:
-        raise CarvanaError(f"{out} exists: --resume goes on with it, --overwrite replaces it, or name another --out")
+        how = "--resume goes on with it, --overwrite replaces it, or name another --out"
+        raise CarvanaError(f"{out} exists: {how} (in a notebook: fit(..., resume=True), remove_run(out), another out)")
     if not started:
-        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another --out")
+        raise CarvanaError(f"{out} is not a run folder (no {CONFIG}): name another folder")
     saved, now = asdict(read_config(out)), asdict(config)
     if any(saved[name] != now[name] for name in saved.keys() - set(_MAY_CHANGE)):
-        cure = "resume with those, or name another --out"
+        cure = "resume with those, or name another folder"
         raise CarvanaError(f"{out} was trained with other settings (see {out / CONFIG}): {cure}")
     state = load_checkpoint(out)
     # A header and one epoch: the training may have been killed between the scores and the checkpoint of that epoch.
     if state is None and (out / METRICS).exists() and len((out / METRICS).read_text().splitlines()) > 2:
-        cure = f"train in another --out, with --start {out}"
+        cure = (
+            f"train in another folder, from the weights of this one (--start {out}, in a notebook start={str(out)!r})"
+        )
         raise CarvanaError(f"{out} holds scores and no checkpoint to resume from: {cure}")
     return state
 
 
 @contextmanager
-def hold_run(out: Path) -> Iterator[None]:
+def hold_run(out: str | Path) -> Iterator[None]:
     """Make the run folder `out` if it is not there, and keep other trainings out of it; remove it if it stays empty.
 
     The lock is a file in the folder, which other machines or containers may know under another path.
     Raises CarvanaError if another process trains there, or if the folder cannot be made.
     """
+    out = expanded(out)
     new = not os.path.exists(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise CarvanaError(f"{out} is not a run folder but a file: name another --out") from None
+        raise CarvanaError(f"{out} is not a run folder but a file: name another folder") from None
     except OSError as error:
-        raise CarvanaError(f"cannot train in {out} ({error}): name another --out") from None
+        raise CarvanaError(f"cannot train in {out} ({error}): name another folder") from None
     try:
         with locked(out / _LOCK, f"another process trains in {out}: wait until it is done, or name another folder"):
             yield
@@ -99,8 +106,9 @@ def hold_run(out: Path) -> Iterator[None]:
                 out.rmdir()
 
 
-def remove_run(out: Path) -> None:
+def remove_run(out: str | Path) -> None:
     """Delete a run folder, and only a run folder that no process trains in."""
+    out = expanded(out)
     folder = out.resolve()
     _holds_run(folder)  # an error if `out` is something else
     _delete(folder)
@@ -108,25 +116,25 @@ def remove_run(out: Path) -> None:
         out.unlink()
 
 
-def put_aside(out: Path) -> Path:
+def put_aside(out: str | Path) -> Path:
     """Where `replaced_run` puts the run in `out`."""
-    out = out.resolve()
+    out = expanded(out).resolve()
     return out.parent / f"{out.name}.replaced"
 
 
 @contextmanager
-def replaced_run(out: Path) -> Iterator[None]:
+def replaced_run(out: str | Path) -> Iterator[None]:
     """Put the run folder `out` aside, as `<out>.replaced`, for a new run in its place.
 
     At the end, the old run is deleted if the new one has weights, and comes back if the new one has nothing. If the
     new one has a checkpoint and no weights yet, both stay. Raises CarvanaError as `hold_run`, or if one of the two is
     not a run folder or cannot be moved.
     """
-    out, aside = out.resolve(), put_aside(out)
+    out, aside = expanded(out).resolve(), put_aside(out)
     try:
         _make_room(out, aside)
     except OSError as error:
-        raise CarvanaError(f"cannot put {out} aside ({error}): name another --out") from None
+        raise CarvanaError(f"cannot put {out} aside ({error}): name another folder") from None
     try:
         yield
     finally:
@@ -193,5 +201,5 @@ def _holds_run(out: Path) -> bool:
     try:
         read_config(out)
     except CarvanaError:
-        raise CarvanaError(f"{out} is not a run folder (no {CONFIG} of one) and stays: name another --out") from None
+        raise CarvanaError(f"{out} is not a run folder (no {CONFIG} of one) and stays: name another folder") from None
     return True

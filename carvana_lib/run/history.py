@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.errors import CarvanaWarning
-from ..base.files import write_atomically
+from ..base.files import expanded, write_atomically
 
 History = list[dict[str, float]]
 METRICS = "metrics.csv"
 
 
-def write_metrics(path: Path, history: History) -> None:
+def write_metrics(path: str | Path, history: History) -> None:
     """The whole history as CSV."""
 
     def write(temporary: Path) -> None:
@@ -25,16 +25,16 @@ def write_metrics(path: Path, history: History) -> None:
             writer.writeheader()
             writer.writerows(history)
 
-    write_atomically(path, write)
+    write_atomically(expanded(path), write)
 
 
-def write_curves(folder: Path, row: dict[str, float]) -> None:
+def write_curves(folder: str | Path, row: dict[str, float]) -> None:
     """Add an epoch to the TensorBoard curves in `folder`. Warns where that cannot be done."""
     from torch.utils.tensorboard import SummaryWriter
 
     try:
         # purge_step hides what an earlier run wrote for this epoch before it was stopped.
-        with _quiet_threads(), SummaryWriter(str(folder), purge_step=int(row["epoch"])) as curves:
+        with _quiet_threads(), SummaryWriter(str(expanded(folder)), purge_step=int(row["epoch"])) as curves:
             for name, value in row.items():
                 curves.add_scalar(name, value, int(row["epoch"]))
     except OSError as error:

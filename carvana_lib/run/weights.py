@@ -15,7 +15,7 @@ from torch import nn
 
 from ..base.devices import is_out_of_memory
 from ..base.errors import CarvanaError, CarvanaWarning
-from ..base.files import write_atomically
+from ..base.files import expanded, write_atomically
 from ..config import TrainConfig
 from ..unet import UNet
 
@@ -23,12 +23,12 @@ BEST_WEIGHTS = "best.safetensors"
 PRETRAINED = Path(__file__).parent.parent / "weights"
 
 
-def save_weights(path: Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
+def save_weights(path: str | Path, model: nn.Module, config: TrainConfig, **notes: str) -> None:
     """Write the weights of `model` as .safetensors, with `config`, `notes` and a checksum in its metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"config": config.to_json(), **notes}
     metadata["sum"] = _checksum(tensors, metadata)
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    write_atomically(expanded(path), lambda temporary: save_file(tensors, temporary, metadata))
 
 
 def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
@@ -43,7 +43,7 @@ def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str
 
 def weights_file(path: str | Path) -> Path:
     """The .safetensors file itself, the best weights of a run folder, or the weights of that name in the package."""
-    path = Path(path)
+    path = expanded(path)
     try:
         exists = path.exists()
     except OSError as error:
@@ -102,12 +102,22 @@ def _read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     except (SafetensorError, OSError, RuntimeError) as error:
         if is_passing(error):
             raise
-        raise CarvanaError(f"{path} holds no usable weights ({error}): train again or get the file again") from None
+        raise CarvanaError(f"{path} {_why_none(path, error)}") from None
     if "config" not in metadata or "sum" not in metadata:
         raise CarvanaError(f"{path} was not written by carvana_lib: its metadata has no config or no checksum")
     if metadata["sum"] != _checksum(tensors, metadata):
         raise CarvanaError(f"{path} is damaged (its checksum does not match): train again or get the file again")
     return tensors, metadata
+
+
+def _why_none(path: Path, error: Exception) -> str:
+    """What a file is that holds no weights, and what to name instead."""
+    if path.suffix == ".safetensors":
+        return f"holds no usable weights ({error}): train again or get the file again"
+    what = "is a checkpoint to resume from" if path.suffix == ".pt" else "is not a .safetensors file"
+    best = path.parent / BEST_WEIGHTS
+    run = f"name the run folder, {path.parent}, or {best}"
+    return f"{what}, and not weights: {run if best.exists() else 'name a run folder or a .safetensors file'}"
 
 
 def is_passing(error: Exception) -> bool:
@@ -138,12 +148,12 @@ def start_weights(model: UNet, path: str | Path) -> None:
         raise CarvanaError(f"start={path}: its net has another shape ({_mismatch(error)}): {cure}") from None
 
 
-def best_dice(out: Path) -> float:
+def best_dice(out: str | Path) -> float:
     """Validation Dice of the weights in best.safetensors; -1 where there are none that can be used.
 
     Warns when there are some that are damaged. Raises CarvanaError if they cannot be read just now.
     """
-    path = out / BEST_WEIGHTS
+    path = expanded(out) / BEST_WEIGHTS
     try:
         return float(_read_weights(path)[1]["dice"])
     except FileNotFoundError:

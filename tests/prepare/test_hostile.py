@@ -71,7 +71,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, form):
     (tmp_path / "weights.safetensors").write_bytes(file.read_bytes())
     with pytest.raises(CarvanaError, match=r"last\.pt is damaged"):
         load_checkpoint(tmp_path)
-    with pytest.raises(CarvanaError, match=r"last\.pt holds no usable weights"):
+    with pytest.raises(CarvanaError, match=r"last\.pt is a checkpoint to resume from, and not weights"):
         load_model(file)
     with pytest.raises(CarvanaError, match=r"weights\.safetensors holds no usable weights"):
         load_model(tmp_path / "weights.safetensors")

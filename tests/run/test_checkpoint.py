@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import warnings
 import zipfile
@@ -387,3 +388,22 @@ def test_nothing_waits_for_weights_from_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(CarvanaError, match=r"no weights .*pipe"):
         load_model(tmp_path / "pipe.safetensors")
+
+
+def test_a_checkpoint_named_as_weights_is_not_called_unusable(tmp_path):
+    out = tmp_path / "run"
+    save_checkpoint(out, STATE)
+    save_weights(out / "best.safetensors", model_of(tiny()), tiny())
+    (out / "config.json").write_text(tiny().to_json())
+    (out / "metrics.csv").write_text("dice\n0.5\n")
+    for name in ("last.pt", "config.json", "metrics.csv"):
+        what = "is a checkpoint to resume from" if name == "last.pt" else "is not a .safetensors file"
+        cure = f"{out / name} {what}, and not weights: name the run folder, {out}, or {out / 'best.safetensors'}"
+        with pytest.raises(CarvanaError, match=re.escape(cure)) as error:
+            load_model(out / name)
+        assert "train again" not in str(error.value)
+    # What it says to name is taken.
+    assert load_model(out)[1] == load_model(out / "best.safetensors")[1]
+    (out / "best.safetensors").unlink()
+    with pytest.raises(CarvanaError, match=r"last\.pt is a checkpoint .*: name a run folder or a \.safetensors file"):
+        load_model(out / "last.pt")

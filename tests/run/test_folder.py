@@ -11,8 +11,18 @@ from helpers import tiny
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
 from carvana_lib.base.files import temporary_file
 from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
-from carvana_lib.run.folder import hold_run, prepare_run, remove_run, replaced_run
-from carvana_lib.run.weights import save_weights
+from carvana_lib.run.folder import (
+    has_checkpoint,
+    has_config,
+    hold_run,
+    prepare_run,
+    put_aside,
+    read_config,
+    remove_run,
+    replaced_run,
+)
+from carvana_lib.run.history import write_metrics
+from carvana_lib.run.weights import best_dice, load_model, save_weights
 
 STATE = {
     **{"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3},
@@ -291,3 +301,59 @@ def test_a_link_to_a_run_goes_with_it(tmp_path):
     (tmp_path / "link").symlink_to("run")
     remove_run(tmp_path / "link")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_advice_is_for_the_command_line_and_for_notebooks(tmp_path):
+    (tmp_path / "run").mkdir()
+    start_run(tmp_path / "run", tiny(), step=1)
+    with pytest.raises(CarvanaError) as error:
+        prepare_run(tmp_path / "run", tiny(), resume=False)
+    for way in ("--resume", "--overwrite", "--out", "resume=True", "remove_run(out)", "in a notebook"):
+        assert way in str(error.value)
+    # What the notebook is told to do works.
+    assert prepare_run(tmp_path / "run", tiny(), resume=True)["step"] == 1
+    remove_run(tmp_path / "run")
+    assert prepare_run(tmp_path / "run", tiny(), resume=False) is None
+
+
+def test_no_advice_names_an_option_alone(tmp_path):
+    """A notebook has no options: what names one says what a notebook does, or names a thing both have."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").touch()
+    start_run(tmp_path / "other", tiny())
+    start_run(tmp_path / "scores", tiny())
+    (tmp_path / "scores" / "metrics.csv").write_text("epoch\n1\n2\n")
+    calls = [
+        lambda: prepare_run(tmp_path / "notes", tiny(), resume=True),
+        lambda: prepare_run(tmp_path / "other", tiny(epochs=3), resume=True),
+        lambda: prepare_run(tmp_path / "scores", tiny(), resume=True),
+        lambda: remove_run(tmp_path / "notes"),
+        lambda: hold_run(tmp_path / "notes" / "notes.txt").__enter__(),
+        lambda: hold_run(tmp_path / "notes" / "notes.txt" / "run").__enter__(),
+    ]
+    for call in calls:
+        with pytest.raises(CarvanaError) as error:
+            call()
+        assert "--" not in str(error.value) or "in a notebook" in str(error.value)
+
+
+def test_paths_may_be_text_and_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for name in (str(tmp_path / "run"), "~/run"):
+        start_run(tmp_path / "run", tiny(), step=1)
+        assert has_config(name)
+        assert has_checkpoint(name)
+        assert read_config(name) == tiny()
+        save_checkpoint(name, {**STATE, "step": 3})
+        assert load_checkpoint(name)["step"] == 3
+        assert prepare_run(name, tiny(), resume=True)["step"] == 3
+        save_weights(f"{name}/best.safetensors", tiny().build_model(), tiny(), dice="0.5")
+        assert best_dice(name) == 0.5
+        assert load_model(name)[1] == tiny()
+        write_metrics(f"{name}/metrics.csv", STATE["history"])
+        assert (tmp_path / "run" / "metrics.csv").read_text().split() == ["dice", "0.5"]
+        with replaced_run(name):
+            assert put_aside(name).is_dir()
+        remove_run(name)
+        assert list(tmp_path.iterdir()) == []

@@ -105,7 +105,7 @@ def test_two_damaged_checkpoints_are_both_named(tmp_path, whole):
     torch.save({"weights": 1}, out / "previous.pt")
     with pytest.raises(
         CarvanaError,
-        match=r"last\.pt is damaged .* and .*previous\.pt is not a checkpoint .*: train in another --out",
+        match=r"last\.pt is damaged .* and .*previous\.pt is not a checkpoint .*: train in another folder",
     ):
         load_checkpoint(out)
 
