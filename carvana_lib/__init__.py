@@ -10,7 +10,15 @@ decode the data), `run` (a training and what it leaves on disk), `extras` (thres
 `from carvana_lib import fit, evaluate` and so on: each name below is loaded when it is first used.
 """
 
+import sys
+import warnings
 from importlib import import_module
+
+if not __debug__ and "ipykernel" in sys.modules:
+    from .base.errors import CarvanaWarning
+
+    _WHAT = "PYTHONOPTIMIZE is set: Python skips every `assert`, so checkpoints and exercises accept wrong answers"
+    warnings.warn(f"{_WHAT}. Remove that variable and restart the kernel", CarvanaWarning, stacklevel=2)
 
 _NAMES = {
     # Data: files become arrays, cars are split into folds.
