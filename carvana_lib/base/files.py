@@ -16,7 +16,7 @@ from .errors import CarvanaError
 
 
 def write_atomically(
-    path: Path,
+    path: str | Path,
     write: Callable[[Path], None],
     keep: Path | None = None,
     cure: str = "free some space or name another place",
@@ -28,6 +28,7 @@ def write_atomically(
     With `keep` the file that was at `path` gets that name instead of being replaced. Raises CarvanaError, with `cure`,
     if the file cannot be written, if another process writes it now, or if `path` is no plain file. The old file stays.
     """
+    path = expanded(path)
     try:
         if path.exists() and not path.is_file():
             raise CarvanaError(f"cannot write {path}: it is not a file; name another place")

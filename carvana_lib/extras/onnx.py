@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..base.errors import CarvanaError
-from ..base.files import write_atomically
+from ..base.files import expanded, write_atomically
 
 
 class WithNormalisation(nn.Module):
@@ -51,6 +51,6 @@ def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Pa
             dynamo=True,
             verbose=False,
         )
-    path = Path(path)
+    path = expanded(path)
     write_atomically(path, lambda temporary: program.save(str(temporary), external_data=False))
     return path

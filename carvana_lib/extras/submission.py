@@ -58,7 +58,7 @@ def rle_decode(text: str, height: int, width: int) -> np.ndarray:
     return mask.reshape(height, width)
 
 
-def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int:
+def write_submission(path: str | Path, masks: Iterable[tuple[str, np.ndarray]]) -> int:
     """Write Kaggle's CSV, one row for each photo, with one mask in memory at a time; returns the number of rows.
 
     `masks` gives each photo's file name (`<car>_<view>.jpg`) and its mask, bool (height, width), at the photo's own
@@ -82,7 +82,7 @@ def write_submission(path: Path, masks: Iterable[tuple[str, np.ndarray]]) -> int
     return rows
 
 
-def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray]:
+def read_submission(path: str | Path, height: int, width: int) -> dict[str, np.ndarray]:
     """The masks of a submission by file name, each bool (height, width).
 
     A byte order mark, blank rows and spaces after a comma, as spreadsheets write them, change nothing.
@@ -102,7 +102,7 @@ def read_submission(path: Path, height: int, width: int) -> dict[str, np.ndarray
         csv.field_size_limit(usual_limit)
 
 
-def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -> dict[str, np.ndarray]:
+def _read_rows(path: str | Path, rows: Iterator[list[str]], height: int, width: int) -> dict[str, np.ndarray]:
     """The masks of all rows, read one by one: a file that is refused was never in memory as a whole."""
     masks: dict[str, np.ndarray] = {}
     not_a_submission = CarvanaError(f"{path} is not a submission: its columns must be {', '.join(COLUMNS)}")
@@ -122,7 +122,7 @@ def _read_rows(path: Path, rows: Iterator[list[str]], height: int, width: int) -
     return masks
 
 
-def _filled(path: Path, rows: Iterator[list[str]]) -> Iterator[list[str]]:
+def _filled(path: str | Path, rows: Iterator[list[str]]) -> Iterator[list[str]]:
     """The rows that are not blank."""
     blank = 0
     for row in rows:

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
-from tqdm.auto import tqdm
 
 from ..base.data_folder import several
 from ..base.errors import CarvanaError, CarvanaWarning
 from ..base.files import expanded, locked
+from ..base.progress import tqdm
 from ..data import CarvanaDataset, Pair
 from ..images import read_pair
 

@@ -19,10 +19,10 @@ from time import sleep
 import requests
 import urllib3
 from requests.auth import AuthBase, HTTPBasicAuth
-from tqdm.auto import tqdm
 
 from ..base.data_folder import COMPETITION, MASK_FOLDER
 from ..base.errors import CarvanaError, reason
+from ..base.progress import tqdm
 from ..data import list_pairs
 from .unpack import copy_unpacked, unpack
 

@@ -10,10 +10,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from tqdm.auto import tqdm
-
 from ..base.errors import CarvanaError, reason
 from ..base.files import locked
+from ..base.progress import tqdm
 
 MOST_GROWTH = 20  # times; JPEG and GIF are compressed, so a zip is hardly smaller than its files
 MOST_BYTES = 100_000_000  # of one file

@@ -25,7 +25,7 @@ def write_metrics(path: str | Path, history: History) -> None:
             writer.writeheader()
             writer.writerows(history)
 
-    write_atomically(expanded(path), write)
+    write_atomically(path, write)
 
 
 def write_curves(folder: str | Path, row: dict[str, float]) -> None:

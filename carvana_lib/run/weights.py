@@ -28,7 +28,7 @@ def save_weights(path: str | Path, model: nn.Module, config: TrainConfig, **note
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"config": config.to_json(), **notes}
     metadata["sum"] = _checksum(tensors, metadata)
-    write_atomically(expanded(path), lambda temporary: save_file(tensors, temporary, metadata))
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
 def _checksum(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:

@@ -11,16 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import draw, write_pair
+from helpers import draw, tiny, write_pair
 from PIL import Image
 
+import carvana_lib
 from carvana_lib.base.errors import CarvanaWarning
 from carvana_lib.cli.main import main
 from carvana_lib.cli.mask_files import matching
 from carvana_lib.cli.options import build_parser
 from carvana_lib.config import TrainConfig
+from carvana_lib.data import CarvanaDataset, find_data, list_pairs
+from carvana_lib.evaluation import baselines, evaluate
 from carvana_lib.extras.submission import read_submission
 from carvana_lib.prediction import predict_photo
+from carvana_lib.prepare.doctor import check_data
+from carvana_lib.run.fit import fit
 from carvana_lib.run.weights import load_model
 
 TINY = ["--size", "48x32", "--base-channels", "4", "--depth", "2", "--batch-size", "4", "--epochs", "2"]
@@ -201,18 +206,12 @@ def test_the_module_is_the_command(tmp_path):
 
 
 def test_two_runs_on_the_same_data_may_train_in_one_process_with_other_precision(carvana, tmp_path):
-    from helpers import tiny
-
-    from carvana_lib.run.fit import fit
-
     for precision in ("float32", "bf16"):
         history = fit(tiny(epochs=1, precision=precision), carvana, tmp_path / precision, progress=False)
         assert history[0]["loss"] < 5
 
 
 def test_more_cars_do_not_move_others(tmp_path):
-    from carvana_lib.data import list_pairs
-
     write_pair(tmp_path, 12, 1)
     before = {pair.car: pair.fold for pair in list_pairs(tmp_path)}
     write_pair(tmp_path, 5, 1)
@@ -621,3 +620,25 @@ def test_without_a_console_a_command_works(trained, carvana, tmp_path, capsys, m
     with pytest.raises(SystemExit):
         main(["paint"])
     assert len(read_submission(tmp_path / "s.csv", 64, 96)) == 32
+
+
+def test_without_a_console_the_library_works(carvana, tmp_path, monkeypatch):
+    """A program with a window and no console has no `sys.stderr`, and calls the library itself."""
+    monkeypatch.setenv("CARVANA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(fit(tiny(epochs=1), carvana, tmp_path / "run")) == 1
+    model, config = load_model(tmp_path / "run")
+    dataset = CarvanaDataset(list_pairs(find_data(carvana), [1]), config.size)
+    assert len(evaluate(model, dataset).names) == 8
+    assert list(baselines(None, dataset)) == ["all background"]
+    assert len(check_data(carvana)[0]) == 32
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("said nowhere", CarvanaWarning, stacklevel=1)
+
+
+def test_progress_bars_come_from_one_place():
+    """tqdm itself fails where there is no `sys.stderr`."""
+    library = Path(carvana_lib.__file__).parent
+    using = [path.name for path in library.rglob("*.py") if "from tqdm" in path.read_text(encoding="utf-8")]
+    assert using == ["progress.py"]

@@ -5,11 +5,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import tiny
 
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
 from carvana_lib.base.files import temporary_file
+from carvana_lib.extras.onnx import export_onnx
+from carvana_lib.extras.submission import read_submission, write_submission
 from carvana_lib.run.checkpoint import load_checkpoint, save_checkpoint
 from carvana_lib.run.folder import (
     has_checkpoint,
@@ -23,6 +26,7 @@ from carvana_lib.run.folder import (
 )
 from carvana_lib.run.history import write_metrics
 from carvana_lib.run.weights import best_dice, load_model, save_weights
+from carvana_lib.unet import UNet
 
 STATE = {
     **{"parts": {}, "epoch": 1, "step": 2, "steps_per_epoch": 3},
@@ -357,3 +361,14 @@ def test_paths_may_be_text_and_start_at_home(tmp_path, monkeypatch):
             assert put_aside(name).is_dir()
         remove_run(name)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_written_to_a_name_with_a_tilde_lies_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert write_submission("~/new/s.csv", [("a.jpg", np.ones((1, 2), bool))]) == 1
+    assert read_submission(str(tmp_path / "home" / "new" / "s.csv"), 1, 2)["a.jpg"].all()
+    assert export_onnx(UNet(base_channels=2, depth=1), (16, 16), "~/net.onnx") == tmp_path / "home" / "net.onnx"
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["net.onnx", "new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
