@@ -34,10 +34,15 @@ except ImportError:
 """
 
 
+def place(text: str) -> Path:
+    """A path; `~` is the home directory, also where no shell replaced it, as in --out=~/series."""
+    return Path(text).expanduser()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "series")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all ten")
+    parser.add_argument("--out", type=place, default=ROOT / "build" / "series")
+    parser.add_argument("notebooks", nargs="*", type=place, help="default: all ten")
     options = parser.parse_args()
     os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
     try:

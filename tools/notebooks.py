@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from notebooks.run import execute
+from notebooks.run import execute, place
 
 from . import ROOT
 
@@ -44,7 +44,7 @@ importlib.import_module("carvana_lib.prepare.set_up").set_up()"""
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("notebooks", nargs="*", type=Path)
+    parser.add_argument("notebooks", nargs="*", type=place)
     parser.add_argument("--badges", action="store_true", help="run nothing")
     options = parser.parse_args()
     for path in options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):

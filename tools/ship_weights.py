@@ -14,6 +14,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from carvana_lib.cli.options import place
 from carvana_lib.cli.report import write_json, write_rows
 from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
 from carvana_lib.evaluation import baselines, evaluate
@@ -33,9 +34,9 @@ LICENCE = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="a run folder or a .safetensors file")
+    parser.add_argument("weights", type=place, help="a run folder or a .safetensors file")
     parser.add_argument("--name", required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=place, required=True)
     parser.add_argument("--command", required=True, help="how the weights were trained, for the file's metadata")
     parser.add_argument("--trained", required=True, help="on which photos, for the file's metadata")
     options = parser.parse_args()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..base.arrays import as_image
 from ..data import CarvanaDataset, Pair
 from ..images import read_mask, read_photo
 from ..pictures.overlays import cividis, overlay
@@ -121,12 +122,13 @@ class AugmentationExplorer(Tool):
 class FeatureViewer(Tool):
     """What each level of a U-Net makes of a photo: choose a level and a channel.
 
-    `model` is in evaluation mode, `photo` uint8 (H, W, 3), and `size` (width, height) what the net was trained on.
+    `model` is in evaluation mode, `photo` is as `predict_array` takes it, and `size` (width, height) what the net was
+    trained on.
     """
 
     def __init__(self, model: UNet, photo: np.ndarray, size: tuple[int, int]) -> None:
         super().__init__()
-        self.photo = shrink(photo)
+        self.photo = shrink(np.asarray(as_image(photo)))
         with record_levels(model) as levels:
             predict_logits(model, as_batch(photo, size).to(next(model.parameters()).device))
         # What each level writes: float32 (channels, height, width).

@@ -1,5 +1,6 @@
 """`make run`: pages with links to one another, and a stop at the first notebook that fails."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_what_is_no_notebook_gets_a_sentence(tmp_path):
         assert done.returncode
         assert message in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_tilde_that_no_shell_replaced_is_the_home_directory(tmp_path):
+    home, work = tmp_path / "home", tmp_path / "work"
+    work.mkdir()
+    environment = {**os.environ, "HOME": str(home), "USERPROFILE": str(home)}
+    command = [sys.executable, str(RUN), "--out=~/series", "~/gone.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=work)
+    assert f"{home / 'gone.ipynb'} cannot be read as a notebook" in done.stdout
+    assert (home / "series").is_dir()
+    assert list(work.iterdir()) == []
 
 
 def test_a_kernel_that_dies_is_named(tmp_path):

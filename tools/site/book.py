@@ -20,6 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from carvana_lib.cli.options import place
 from carvana_lib.data import TEST_FOLD, VALIDATION_FOLD, list_pairs
 from carvana_lib.extras.onnx import export_onnx
 from carvana_lib.images import read_mask
@@ -41,7 +42,7 @@ FROM_NPM = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=BUILD / "book")
+    parser.add_argument("--out", type=place, default=BUILD / "book")
     out = parser.parse_args().out.resolve()
     install_packages()
     gather_assets()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
+from carvana_lib.cli.options import place
 from carvana_lib.data import TEST_FOLD, list_pairs
 from carvana_lib.images import read_mask, read_photo
 from carvana_lib.metrics import confusion, dice
@@ -165,7 +165,7 @@ def _draw_dice(figure: Figure) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "handout.pdf")
+    parser.add_argument("--out", type=place, default=ROOT / "build" / "handout.pdf")
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     about = {"Title": "U-Net on one page", "Author": "the carvana-unet authors", "CreationDate": None}

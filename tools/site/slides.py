@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from traitlets.config import Config
 
-from notebooks.run import write_index
+from notebooks.run import place, write_index
 
 from .. import ROOT
 from .npm import MODULES, install_packages
@@ -37,8 +37,8 @@ _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "slides")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all ten")
+    parser.add_argument("--out", type=place, default=ROOT / "build" / "slides")
+    parser.add_argument("notebooks", nargs="*", type=place, help="default: all ten")
     options = parser.parse_args()
     paths = options.notebooks or sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
     options.out.mkdir(parents=True, exist_ok=True)

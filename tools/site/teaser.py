@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from carvana_lib.cli.options import place
 from carvana_lib.data import list_pairs
 from carvana_lib.images import read_mask, read_photo
 from carvana_lib.pictures.overlays import error_map, heat_map, overlay
@@ -50,7 +50,7 @@ def draw_teaser() -> Image.Image:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "teaser.jpg")
+    parser.add_argument("--out", type=place, default=ROOT / "docs" / "teaser.jpg")
     options = parser.parse_args()
     draw_teaser().save(options.out, quality=88, optimize=True)
     print(f"{options.out}: {options.out.stat().st_size / 1000:.0f} kB")
