@@ -165,13 +165,16 @@ def run_download(options: argparse.Namespace) -> int:
 
 
 def run_check_data(options: argparse.Namespace) -> int:
-    from ..prepare.doctor import check_data
+    from ..base.devices import best_device
+    from ..prepare.doctor import examine
+    from ..run.weights import load_pretrained
 
-    pairs, faults = check_data(options.root)
-    for fault in faults:
-        print(printable(fault))
-    cars = len({pair.car for pair in pairs})
-    print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}")
+    model, config = load_pretrained(device=best_device())
+    pairs, faults, suspicions = examine(options.root, (model, config.size), options.every)
+    for line in [*faults, *(f"Suspicion: {suspicion}" for suspicion in suspicions)]:
+        print(printable(line))
+    cars, more = len({pair.car for pair in pairs}), f", suspicions: {len(suspicions)}" if suspicions else ""
+    print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}{more}")
     return 1 if faults else 0
 
 

@@ -161,6 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
     check.add_argument("root", type=place, metavar="ROOT")
+    check.add_argument("--every", action="store_true", help="list each file where many have the same fault")
 
     cache = commands.add_parser("cache", parents=[shared], help="the decoded photos that are kept on this disk")
     cache.add_argument("--clear", action="store_true", help="remove them; they are decoded again when they are needed")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mode
+from typing import NamedTuple
 
-from tqdm.auto import tqdm
+from torch import nn
 
-from ..base.data_folder import MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, data_folders, file_names, scan
-from ..data import Pair
+from ..base.data_folder import FOLD_RULE, MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, data_folders, file_names, scan
+from ..base.progress import tqdm
+from ..data import TRAINING_FOLDS, VALIDATION_FOLD, Pair
+from .comparison import misfits
 from .inspection import Look, look_at
 
 OTHER_SPLITS = ("test", "test_hq", "val", "valid", "validation")
+# More faults of a kind are one line: in names the rule is enough, of damaged files some more are listed.
+_MOST_NAMES, _MOST_FAULTS = 3, 20
+_FILE = re.compile(r".*?(?= (?:is|has|holds|and|marks|consists|looks|cannot|may|only|left|leads|shows) |$)", re.DOTALL)
 _LEFT_BY = {
     "Windows": ("Thumbs.db", "desktop.ini"),
     "macOS": (".DS_Store", "__MACOSX", "._*"),
@@ -24,25 +31,74 @@ _LEFT_BY = {
 }
 
 
-def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], list[str]]:
-    """Check every name in a folder of Kaggle's layout, and open every photo and mask once.
+class Findings(NamedTuple):
+    pairs: list[Pair]  # those found by name
+    faults: list[str]  # one line each, with the file and the cure
+    suspicions: list[str]  # what may be right: a mask that may not fit its photo, a folder that cannot be trained with
 
-    Returns the pairs found by name, and one line for each fault with the file and the cure; no lines if all is well.
+
+def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], list[str]]:
+    """The pairs and the faults that `examine` finds; no faults if all is well. Raises CarvanaError as there."""
+    return examine(root, progress=progress)[:2]
+
+
+def examine(
+    root: str | Path, net: tuple[nn.Module, tuple[int, int]] | None = None, every: bool = False, progress: bool = True
+) -> Findings:
+    """Check every name in a folder of Kaggle's layout, open every photo and mask once, compare some with a net.
+
+    Args:
+        net: a trained net and its (width, height), for `misfits`; None compares nothing.
+        every: list each fault of a kind; else kinds with many faults are one line, with two of their files.
+
     Raises CarvanaError if there is no such folder, or it holds nothing to check.
     """
     root = Path(root)
-    found, faults = scan(root)
+    found, names = scan(root)
     pairs = [Pair(*files) for files in found]
     photos, masks = data_folders(root)
     for folder in (root, photos, masks):
-        faults += left_behind(folder)
-    faults += not_photos(photos, masks) + not_masks(masks, photos)
-    faults += other_splits(root, photos) + photos_elsewhere(root / "train_hq", photos)
+        names += left_behind(folder)
+    names += not_photos(photos, masks) + not_masks(masks, photos)
+    names += other_splits(root, photos) + photos_elsewhere(root / "train_hq", photos)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = list(tqdm(pool.map(look_at, pairs), "Checking", len(pairs), unit="photo", disable=not progress))
-    faults += [fault for look in looks for fault in look.faults]
+    faults = [fault for look in looks for fault in look.faults]
     faults += copies("photo", looks, "remove one, or put the right photo there")
-    return pairs, faults + copies("mask", looks, "put the right mask there") + unlike_their_car(looks)
+    faults += copies("mask", looks, "put the right mask there") + unlike_their_car(looks)
+    if not every:
+        names, faults = stated_once(names, _MOST_NAMES), stated_once(faults, _MOST_FAULTS)
+    suspicions = not_for_training(root, pairs) + (misfits(looks, *net, progress) if net else [])
+    return Findings(pairs, names + faults, suspicions)
+
+
+def stated_once(faults: list[str], most: int) -> list[str]:
+    """`faults`, but a kind with more than `most` is one line: its first fault, another file and the number."""
+    kinds = defaultdict(list)
+    for fault in faults:
+        kinds[_kind(fault)].append(fault)
+    lines = []
+    for alike in kinds.values():
+        if len(alike) > most:
+            another = Path(_FILE.match(alike[1])[0]).name
+            alike = [f"{alike[0]} ({len(alike)} such files, another is {another}; --every lists all)"]
+        lines += alike
+    return lines
+
+
+def _kind(fault: str) -> str:
+    """A fault without the names in it."""
+    name = Path(_FILE.match(fault)[0]).name
+    return re.sub(r"\S*[\d/\\.]\S*", "*", fault.replace(os.path.splitext(name)[0], "*"))
+
+
+def not_for_training(root: Path, pairs: list[Pair]) -> list[str]:
+    """A line if `carvana train` refuses a folder that holds no cars to train with, or none to validate with."""
+    folds = {pair.fold for pair in pairs}
+    uses = {"training (folds 2 to 9)": {*TRAINING_FOLDS}, "validation (fold 1)": {VALIDATION_FOLD}}
+    missing = " and none for ".join(use for use, wanted in uses.items() if pairs and not wanted & folds)
+    cure = "`carvana train` needs more cars, or another folder beside it (--data twice)"
+    return [f"{root} holds no cars for {missing}: {cure}; {FOLD_RULE}"] if missing else []
 
 
 def left_behind(folder: Path) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from ..base.image_files import displayed_size, open_image, orientation, read_fil
 from ..data import Pair
 from ..images import read_mask
 
+_EDGE = 12  # grey levels over three pixels
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the pixels of a JPEG
+_FILL = bytes(16)  # the decoder looks a little further than the last pixel
 _FORMATS = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"},
     **{".webp": "WEBP", ".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"},
@@ -30,22 +35,38 @@ class Look:
     size: tuple[int, int] | None = None  # (width, height) as the photo is displayed
     turned: bool = False  # by its EXIF note
     quality: str | None = None  # the quantisation, of JPEGs only
+    share: float = 0.0  # of the photo that the mask calls car
+    on_edges: float = 0.0  # the share of the mask's outline that lies on an edge of the photo
 
 
 def look_at(pair: Pair) -> Look:
     """Read, decode and judge a photo and its mask."""
-    look = Look(pair)
-    for check in (_check_photo, _check_mask):
-        try:
-            check(look)
-        except CarvanaError as error:
-            look.faults.append(str(error))
+    look, grey = Look(pair), None
+    try:
+        grey = _check_photo(look)
+    except CarvanaError as error:
+        look.faults.append(str(error))
+    try:
+        mask = _check_mask(look)
+    except CarvanaError as error:
+        look.faults.append(str(error))
+    if not look.faults:
+        look.share = np.count_nonzero(mask) / mask.size
+        rows, columns = (np.arange(small) * size // small for small, size in zip(grey.shape, mask.shape, strict=True))
+        look.on_edges = _on_edges(grey, mask[rows[:, None], columns])
     return look
 
 
-def _check_photo(look: Look) -> None:
+def _check_photo(look: Look) -> np.ndarray:
+    """Adds to `look`; returns the photo in grey, uint8 (height, width), about 240 pixels wide if it is wider."""
     path, faults = look.pair.photo, look.faults
-    with open_image(path, read_whole(path)) as image:
+    content = read_whole(path)
+    scans = _scans(content)
+    # Without the marker of the end, the decoder asks for more where a scan ends early, and Pillow calls it truncated.
+    # With the marker it paints the rest grey and says nothing. A file of several scans needs the marker.
+    single = len(scans) == 1 and content[scans[0][0].stop :][:2] == b"\xff\xd9"
+    reader = _Reader(content[: scans[0][0].stop] + _FILL) if single else None
+    with open_image(path, reader.getvalue() if reader else content) as image:
         faults += _wrong_format(path, image)
         look.turned = (turn := orientation(image)) != 1
         if look.turned:
@@ -54,14 +75,73 @@ def _check_photo(look: Look) -> None:
             faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size = displayed_size(image)
         look.quality = str(image.quantization) if hasattr(image, "quantization") else None
-        # An eighth of the size is enough to find damage, and is decoded sooner.
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        # A small size is enough to find damage, and is decoded sooner.
+        image.draft(None, (min(image.width, 200), min(image.height, 130)))
+        if reader:
+            image.fp = reader
         look.digests["photo"] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        if scans and (why := (reader and reader.left_over()) or _gaps(content, scans)):
+            faults.append(f"{path} is damaged ({why}): replace or remove it")
         if all(low == high for low, high in np.reshape(image.getextrema(), (-1, 2))):
             faults.append(f"{path} has a single colour everywhere: replace or remove it")
+        return np.asarray(image.convert("L").reduce(max(1, min(image.width // 200, image.height // 130))))
 
 
-def _check_mask(look: Look) -> None:
+class _Reader(io.BytesIO):
+    """A JPEG that is handed to the decoder in small pieces in the end, to see where the decoder stops."""
+
+    def read(self, size: int = -1) -> bytes:
+        return super().read(min(size, max(512, len(self.getbuffer()) - self.tell() - 8192)))
+
+    def left_over(self) -> str:
+        rest = self.getbuffer()[self.tell() :]
+        # Some cameras fill up their files with zeros.
+        return f"{len(rest)} bytes are left over when it is complete" if len(rest) > 1024 and any(rest) else ""
+
+
+def _scans(content: bytes) -> list[tuple[range, bytes]]:
+    """Where the scans of a JPEG lie, and the header of each: components, then first and last frequency, precision."""
+    scans, place = [], 2
+    while content[:2] == b"\xff\xd8" and content[place : place + 1] == b"\xff" and content[place + 1 :][:1] != b"\xd9":
+        start = place + 2 + int.from_bytes(content[place + 2 : place + 4])
+        if start == place + 2:
+            break  # zeros in place of a length
+        if content[place + 1] == 0xDA:
+            found = _MARKER.search(content, start)
+            end = found.start() if found else len(content)
+            scans.append((range(start, end), content[place + 4 : start]))
+            start = end
+        place = start
+    return scans
+
+
+def _gaps(content: bytes, scans: list[tuple[range, bytes]]) -> str:
+    """What is missing in a JPEG of several scans, or of one with restart markers; nothing if all is there.
+
+    The decoder makes a picture of such a file without a word. No part of a photo is written as many zeros in a row,
+    but its brightness (frequency 0) alone may be.
+    """
+    left = {}
+    for place, header in scans:
+        parts, (first, last, precision) = header[1:-3:2], header[-3:]
+        left |= {(part, frequency): precision & 15 for part in parts for frequency in range(first, last + 1)}
+        restarts = b"\xff\xd0" in content[place.start : place.stop]
+        if (first or (restarts and last)) and content.find(bytes(64), place.start, place.stop) >= 0:
+            return "a hole of zeros inside"
+    whole = {(part, frequency) for part, _ in left for frequency in range(64)}
+    return "" if left.keys() == whole and not any(left.values()) else "its last scans are missing"
+
+
+def _on_edges(grey: np.ndarray, mask: np.ndarray) -> float:
+    """The share of a mask's outline where the photo's grey changes. uint8 and bool, both (height, width)."""
+    grey = grey.astype(np.int16)
+    down, right = mask[2:-1] != mask[1:-2], mask[:, 2:-1] != mask[:, 1:-2]
+    steps = np.concatenate([np.abs(grey[3:] - grey[:-3])[down], np.abs(grey[:, 3:] - grey[:, :-3])[right]])
+    return float((steps > _EDGE).mean()) if len(steps) else 0.0
+
+
+def _check_mask(look: Look) -> np.ndarray:
+    """Adds to `look`; returns the mask, bool (height, width)."""
     path, faults = look.pair.mask, look.faults
     content = read_whole(path)
     with open_image(path, content) as image:
@@ -78,6 +158,7 @@ def _check_mask(look: Look) -> None:
         faults.append(f"{path} is inverted (its border is car): make car white and background black")
     else:
         look.digests["mask"] = hashlib.blake2b(np.packbits(mask), digest_size=16).digest()
+    return mask
 
 
 def read_whole(path: Path) -> bytes:

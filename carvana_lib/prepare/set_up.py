@@ -41,7 +41,8 @@ def set_up() -> None:
         missing, remarks = needs(project["dependencies"])
         if missing and (fault := install(*missing)):
             raise CarvanaError(f"{' and '.join(missing)} cannot be installed ({fault}): {_NO_INTERNET}")
-        missing, _ = needs(project["optional-dependencies"]["onnx"])
+        missing, older = needs(project["optional-dependencies"]["onnx"])
+        remarks += older
         if missing and (fault := install(*missing)):
             remarks.append(f"Without {' and '.join(missing)}, for the end of notebook 09 ({fault}): {_NO_INTERNET}")
         # The command `carvana`, and the library for the processes that a notebook starts.
