@@ -53,6 +53,9 @@ test: $(SETUP) $(COLAB)/ready ## run the tests, the style checks and all noteboo
 test-pythons: $(SETUP) ## run `make test` on fresh clones under Python 3.11, 3.12 and 3.13 (45 minutes)
 	$(BIN)/nox
 
+platforms: $(SETUP) ## run notebooks and tests with the packages of Colab and Kaggle, and with the oldest allowed
+	$(BIN)/python -m tools.platforms
+
 mutants: $(SETUP) ## change scores, losses, data, checkpoint and run folder in 900 small ways: does a test notice?
 	rm -rf mutants
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run

@@ -34,9 +34,12 @@ def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Pa
     """
     try:
         import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
+        import onnxscript
     except ImportError as error:
         raise CarvanaError(f"ONNX export needs the package {error.name}: pip install 'carvana-unet[onnx]'") from None
+    if [int(part) for part in onnxscript.__version__.split(".")[:2]] < [0, 7] or onnxscript.__version__ == "0.7.0":
+        # Their pixel_unshuffle orders the channels in another way: the net would be wrong, without an error.
+        raise CarvanaError(f"onnxscript {onnxscript.__version__} exports wrong nets: pip install 'onnxscript>=0.7.1'")
     # The export needs evaluation mode and float32. A copy gets them, so that the caller's net stays as it is.
     model = copy.deepcopy(model).float().eval()
     example = torch.zeros(2, 3, *reversed(size), device=next(model.parameters()).device)

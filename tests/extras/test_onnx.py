@@ -39,6 +39,14 @@ def test_a_trained_net_draws_the_same_masks(tmp_path, trained):
     assert ((probabilities(path, photos) > 0.5) == masks.numpy()).mean() > 0.9999
 
 
+@pytest.mark.parametrize("version", ["0.5.3", "0.7.0"])
+def test_a_package_that_exports_wrong_nets_is_refused(tmp_path, monkeypatch, version):
+    monkeypatch.setattr("onnxscript.__version__", version)
+    with pytest.raises(CarvanaError, match=f"onnxscript {version} exports wrong nets: pip install"):
+        export_onnx(UNet(base_channels=2, depth=1), (16, 16), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(CarvanaError, match="pip install"):
