@@ -4,8 +4,8 @@
     python -m tools.platforms colab          # one of them
 
 Each gets an environment of its own. There the set-up cell runs in an empty folder and fetches the last commit of this
-checkout; the packages before and after are compared; all notebooks and the tests run. Python 3.11 to 3.13 have to be
-found by uv.
+checkout; the packages before and after are compared; all notebooks and the tests run. In Colab's a page of the classic
+Notebook also has its slider moved, in Chromium. Python 3.11 to 3.13 have to be found by uv.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 from benchmarks.common import command_line, write
 from tools import ROOT
 from tools.notebooks import set_up_cell
+from tools.platforms.classic import tuner_follows_slider
 
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / "build" / "platforms"
@@ -97,6 +98,10 @@ def check(name: str, place: Place) -> dict[str, object]:
     faults += [f"set-up cell: {package} changed" for package in result["set_up"]["changed"]]
     if name == "kaggle":
         result["competition"] = competition(python, folder)
+    if name == "colab":
+        fault = tuner_follows_slider(python, project)
+        result["classic_notebook"] = fault or "the tuner's slider moves picture, scores and number field"
+        faults += [f"classic Notebook: {fault}"] if fault else []
     done = run([python, "notebooks/run.py", "--out", folder / "pages"], project)
     result["notebooks"] = len(re.findall(r"^\[\d+/\d+\] .* \d+ s, .* GB$", done.stdout, re.MULTILINE))
     faults += [f"notebooks: {done.stdout[-1500:]}{done.stderr[-500:]}"] if done.returncode else []
