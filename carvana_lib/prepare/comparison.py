@@ -42,7 +42,7 @@ def misfits(looks: Sequence[Look], model: nn.Module, size: tuple[int, int], prog
     """
     whole = [look for look in looks if not look.faults]
     # Beside those that look odd, a few from everywhere: does the net know such photos?
-    usual = {look.pair for look in whole[:: max(1, len(whole) // 9)]}
+    usual = {look.pair for look in whole[:: len(whole) // 9 + 1]}
     chosen = sorted(usual | {look.pair for look in _odd(whole)}, key=lambda pair: pair.name)
     half = ((size[0] + 1) // 2, (size[1] + 1) // 2)
     scores = _agreements(model, chosen, half, "Comparing", progress)

@@ -86,10 +86,11 @@ def stated_once(faults: list[str], most: int) -> list[str]:
     return lines
 
 
-def _kind(fault: str) -> str:
-    """A fault without the names in it."""
-    name = Path(_FILE.match(fault)[0]).name
-    return re.sub(r"\S*[\d/\\.]\S*", "*", fault.replace(os.path.splitext(name)[0], "*"))
+def _kind(fault: str) -> tuple[Path, str]:
+    """The folder, and the fault without the names in it."""
+    path = Path(_FILE.match(fault)[0])
+    text = fault.removeprefix(str(path)).replace(os.path.splitext(path.name)[0], "*")
+    return path.parent, re.sub(r"\S*[\d/\\.]\S*", "*", text)
 
 
 def not_for_training(root: Path, pairs: list[Pair]) -> list[str]:

@@ -18,6 +18,7 @@ from ..images import read_mask
 
 _EDGE = 12  # grey levels over three pixels
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the pixels of a JPEG
+_USUAL_CODES = bytes.fromhex("100002010303020403050504040000017d01020300")  # zeros are no plain colour in them
 _FILL = bytes(16)  # the decoder looks a little further than the last pixel
 _FORMATS = {
     **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"},
@@ -118,15 +119,15 @@ def _scans(content: bytes) -> list[tuple[range, bytes]]:
 def _gaps(content: bytes, scans: list[tuple[range, bytes]]) -> str:
     """What is missing in a JPEG of several scans, or of one with restart markers; nothing if all is there.
 
-    The decoder makes a picture of such a file without a word. No part of a photo is written as many zeros in a row,
-    but its brightness (frequency 0) alone may be.
+    The decoder makes a picture of such a file without a word. No part of a photo is written as many zeros in a row.
+    But its brightness (frequency 0) alone may be, or plain white in codes made for it.
     """
     left = {}
     for place, header in scans:
         parts, (first, last, precision) = header[1:-3:2], header[-3:]
         left |= {(part, frequency): precision & 15 for part in parts for frequency in range(first, last + 1)}
-        restarts = b"\xff\xd0" in content[place.start : place.stop]
-        if (first or (restarts and last)) and content.find(bytes(64), place.start, place.stop) >= 0:
+        telling = first or (last and (_USUAL_CODES in content or b"\xff\xd0" in content[place.start : place.stop]))
+        if telling and content.find(bytes(64), place.start, place.stop) >= 0:
             return "a hole of zeros inside"
     whole = {(part, frequency) for part, _ in left for frequency in range(64)}
     return "" if left.keys() == whole and not any(left.values()) else "its last scans are missing"

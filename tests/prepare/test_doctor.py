@@ -13,7 +13,7 @@ from PIL import Image
 
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.data import list_pairs
-from carvana_lib.prepare.doctor import check_data
+from carvana_lib.prepare.doctor import check_data, examine
 
 WIDTH, HEIGHT = SIZE
 
@@ -80,6 +80,35 @@ def three_valued(values):
 def two_frames(root):
     first, second = (Image.fromarray(draw(10, view)[1]) for view in (1, 2))
     first.save(mask(root), save_all=True, append_images=[second])
+
+
+def in_scan(content, share, kind=b"\xff\xda"):
+    """A place in the pixels of a JPEG: `share` of the way from its first scan to its end."""
+    start = content.index(kind) + 14
+    return start + int(share * (len(content) - 2 - start))
+
+
+def grey_below(root, **options):
+    """The decoder paints what is missing grey, because the end is marked."""
+    save_photo(root, lambda p: p.resize((480, 320)).resize(SIZE), **options)
+    content = photo(root).read_bytes()
+    photo(root).write_bytes(content[: in_scan(content, 0.5)] + b"\xff\xd9")
+
+
+def hole(root, share=0.4, **options):
+    """As a bad block on a disk leaves it."""
+    save_photo(root, lambda p: p, **options)
+    content = photo(root).read_bytes()
+    start = in_scan(content, share)
+    photo(root).write_bytes(content[:start] + bytes(400) + content[start + 400 :])
+
+
+def more_than_its_pixels(root):
+    """The header says that the photo is lower than it is."""
+    content = bytearray(photo(root).read_bytes())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 2] = (HEIGHT // 2).to_bytes(2)
+    photo(root).write_bytes(content)
 
 
 def as_folder(path):
@@ -193,6 +222,20 @@ DAMAGE = {
     "photo without a mask": (lambda r: mask(r).unlink(), ["_01.jpg has no mask", "add", "or remove"]),
     "mask without a photo": (lambda r: photo(r).unlink(), ["_mask.gif has no photo", "or remove the mask"]),
     "text named .jpg": (lambda r: photo(r).write_text("words"), ["_01.jpg is not an image", "replace or remove"]),
+    "lower half grey": (grey_below, ["_01.jpg is damaged", "truncated", "replace"]),
+    "lower half grey, progressive": (
+        lambda r: grey_below(r, progressive=True),
+        ["_01.jpg is damaged (its last scans are missing): replace"],
+    ),
+    "hole of zeros inside": (hole, ["_01.jpg is damaged", "replace"]),
+    "hole of zeros, progressive": (
+        lambda r: hole(r, 0.6, progressive=True),
+        ["_01.jpg is damaged (a hole of zeros inside): replace"],
+    ),
+    "hole of zeros between restart markers": (
+        lambda r: hole(r, restart_marker_rows=1),
+        ["_01.jpg is damaged", "replace"],
+    ),
     "text named .gif": (lambda r: mask(r).write_text("words"), ["_mask.gif is not an image", "replace or remove"]),
     "web page named .jpg": (lambda r: page(photo(r)), ["_01.jpg is a web page", "log in"]),
     "Git LFS pointer": (
@@ -554,3 +597,63 @@ def test_what_systems_leave_is_no_photo_that_lies_alone(broken):
     shutil.copytree(broken / "train", broken / "train_hq")
     new(broken / "train_hq" / ".DS_Store")
     assert not any("only that folder is read" in fault for fault in check_data(broken, progress=False)[1])
+
+
+def test_a_jpeg_with_more_pixels_than_its_header_says_is_named(broken):
+    more_than_its_pixels(broken)
+    faults = check_data(broken, progress=False)[1]
+    assert any(
+        "_01.jpg is damaged (" in fault and "bytes are left over when it is complete)" in fault for fault in faults
+    )
+
+
+def test_whole_jpegs_of_all_kinds_are_whole(broken):
+    """Zeros may be all that plain white is, and bytes may follow the picture."""
+    white = Image.new("RGB", (960, 640), "white")
+    white.paste(draw(10, 1)[0])
+    kinds = [{}, {"optimize": True}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}]
+    for picture in (white, white.resize((959, 641))):
+        Image.fromarray(np.asarray(picture)[..., 0] < 200).save(mask(broken))
+        for options in kinds:
+            for more in (b"", b"more" * 5000):
+                picture.save(photo(broken), quality=95, **options)
+                photo(broken).write_bytes(photo(broken).read_bytes() + more)
+                named = [fault for fault in check_data(broken, progress=False)[1] if "damaged" in fault]
+                assert named == [], (options, bool(more))
+
+
+def test_a_rule_that_a_whole_set_breaks_is_stated_once(broken):
+    for number in range(50):
+        new(broken / "train" / f"IMG 00{number:02d} (1).jpg")
+        new(broken / "train_masks" / f"IMG 00{number:02d} (1) mask.png")
+    faults = examine(broken, progress=False).faults
+    assert len(faults) == 2
+    for fault, name in zip(faults, ("train/IMG 00{} (1).jpg", "train_masks/IMG 00{} (1) mask.png"), strict=True):
+        assert fault.startswith(f"{broken}/{name.format('00')} is not named <12 hex digits>_<2 digits>")
+        assert fault.endswith(f"(50 such files, another is {name.format('01').partition('/')[2]}; --every lists all)")
+    assert len(examine(broken, every=True, progress=False).faults) == 100
+
+
+def test_other_kinds_are_stated_once_too(broken):
+    for number in range(30):
+        new(broken / "train" / f"{car_name(number)}_09.jpg", b"words")
+    for name in ("a.jpg", "b.jpg"):
+        new(broken / "train" / name)
+    faults = check_data(broken, progress=False)[1]
+    assert len(faults) == 3
+    assert "_09.jpg has no mask: add" in faults[0]
+    assert "(30 such files, another is 000000000001_09.jpg" in faults[0]
+
+
+def test_a_folder_that_training_refuses_is_named(broken):
+    assert examine(broken, progress=False).suspicions == []
+    for folder in ("train", "train_masks"):
+        for file in (broken / folder).glob(f"{car_name(11)}*"):
+            file.unlink()
+    _, faults, suspicions = examine(broken, progress=False)
+    assert faults == []
+    with pytest.raises(CarvanaError, match=r"no cars of fold \[1\]"):
+        list_pairs(broken, [1])
+    assert len(suspicions) == 1
+    for part in (f"{broken} holds no cars for validation (fold 1): `carvana train` needs more", "modulo 10", "2 to 9"):
+        assert part in suspicions[0]
