@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -90,6 +91,78 @@ def test_a_named_folder_is_never_passed_over(monkeypatch, tmp_path):
     monkeypatch.setenv("CARVANA_DATA", str(tmp_path / "gone"))
     with pytest.raises(CarvanaError, match="no folder"):
         find_data()
+
+
+@pytest.mark.parametrize("mount", ["carvana-image-masking-challenge", "competitions/carvana-image-masking-challenge"])
+def test_kaggles_unpacked_photos_are_taken_at_both_places(carvana, monkeypatch, tmp_path, capsys, mount):
+    monkeypatch.setattr("carvana_lib.data.KAGGLE_INPUT", tmp_path / "carvana-image-masking-challenge")
+    (tmp_path / mount).parent.mkdir(exist_ok=True)
+    (tmp_path / mount).symlink_to(carvana, target_is_directory=True)
+    assert find_data() == tmp_path / mount
+    assert capsys.readouterr().err == f"Data: {tmp_path / mount} (found here): 8 cars, 32 photos\n"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_kaggles_zips_are_passed_over_with_one_line_that_says_how_to_use_them(monkeypatch, tmp_path, capsys, quiet):
+    place = tmp_path / "input" / "competitions" / "carvana-image-masking-challenge"
+    place.mkdir(parents=True)
+    for name in ("train.zip", "train_masks.zip"):
+        (place / name).write_bytes(b"PK")
+    monkeypatch.setattr("carvana_lib.data.KAGGLE_INPUT", tmp_path / "input" / place.name)
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or not Path(path).is_relative_to(place))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("carvana_lib.data.__file__", str(tmp_path / "lib" / "data.py"))
+    command = f"`carvana download data/carvana --zips {place}` unpacks it into data/carvana"
+    with pytest.raises(
+        CarvanaError, match=rf"no Carvana data found: Not used: .*train\.zip is still packed: {command}"
+    ):
+        find_data(quiet=quiet)
+    write_pair(tmp_path / "data" / "sample", 10, 1)
+    assert find_data(quiet=quiet) == Path("data/sample")
+    said = f"Data: data/sample (found here): 1 cars, 1 photos. Not used: {place}/train.zip is still packed: {command}\n"
+    assert capsys.readouterr().err == said
+    # Once they are unpacked there, nothing is left to do.
+    write_pair(tmp_path / "data" / "carvana", 11, 1)
+    assert find_data(quiet=quiet) == Path("data/carvana")
+    assert capsys.readouterr().err == "Data: data/carvana (found here): 1 cars, 1 photos\n"
+
+
+def test_the_home_directory_may_be_a_tilde(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    write_pair(tmp_path / "cars", 10, 1)
+    monkeypatch.setenv("CARVANA_DATA", "~/cars")
+    assert find_data() == find_data("~/cars") == tmp_path / "cars"
+    assert list_pairs("~/cars") == list_pairs(tmp_path / "cars")
+
+
+def test_a_missing_fold_is_explained(broken):
+    with pytest.raises(CarvanaError) as caught:
+        list_pairs(broken, [5, 7])
+    for part in (
+        f"{broken} holds no cars of fold [5, 7], only of [0, 1, 2]: a car's fold is its id",
+        "a hexadecimal number, modulo 10",
+        "(0 test, 1 validation, 2 to 9 training)",
+        "add such cars, or use another folder as well",
+    ):
+        assert part in str(caught.value)
+
+
+def test_advice_names_only_folders_that_are_there(broken, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    (broken / "notes.txt").write_text("mine")
+    layout = r"a folder that holds train/ with the photos \(<car>_<view>\.jpg\) and train_masks/ with their masks"
+    for place, advice in (
+        (empty, rf"holds no train/ folder: use {layout}"),
+        (tmp_path / "notes.txt", rf"is a file: name {layout}"),
+        (broken / "notes.txt", rf"is a file: name the folder {broken}$"),
+        (list_pairs(broken)[0].photo, rf"is a file: name the folder {broken}$"),
+        (broken / "train", rf"holds no train/ folder: name the folder above it, {broken}$"),
+    ):
+        with pytest.raises(CarvanaError, match=advice):
+            list_pairs(place)
 
 
 def test_without_data_the_error_says_how_to_get_some(monkeypatch, tmp_path):

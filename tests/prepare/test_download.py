@@ -366,6 +366,37 @@ def test_zips_that_are_there_need_no_connection(kaggle, folder, zips, tmp_path):
     assert kaggle.requests == []
 
 
+@pytest.mark.parametrize("unpacked", ["train", "train_masks"])
+def test_what_is_unpacked_beside_the_zips_is_taken_as_it_is(kaggle, folder, zips, tmp_path, unpacked):
+    """The advice for a zip beside an unpacked folder is a command that works."""
+    place = tmp_path / "place"
+    for name, content in zips.items():
+        new = place / name
+        place.mkdir(exist_ok=True)
+        new.write_bytes(content)
+    unpack(place / f"{unpacked}.zip", place / unpacked, progress=False)
+    (place / f"{unpacked}.zip").unlink()
+    with pytest.raises(CarvanaError, match=rf"still packed: .*`carvana download FOLDER --zips {place}`"):
+        list_pairs(place)
+    assert main(["download", str(folder), "--zips", str(place)]) == 0
+    assert names(folder) == ["train", "train_masks"]
+    assert len(list_pairs(folder)) == 4
+    assert kaggle.requests == []
+
+
+def test_masks_still_packed_beside_train_hq_are_unpacked_with_hq(kaggle, folder, zips, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "train_masks.zip").write_bytes(zips["train_masks.zip"])
+    (tmp_path / "train.zip").write_bytes(zips["train.zip"])
+    unpack(tmp_path / "train.zip", place / "train_hq", progress=False)
+    with pytest.raises(CarvanaError, match=rf"still packed: .*`carvana download FOLDER --zips {place} --hq`"):
+        list_pairs(place)
+    assert main(["download", str(folder), "--zips", str(place), "--hq"]) == 0
+    assert names(folder) == ["train_hq", "train_masks"]
+    assert len(list_pairs(folder)) == 4
+
+
 def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(kaggle, folder, zips, capsys):
     main_thread = threading.main_thread().ident
     part = folder / "train.zip.part"
