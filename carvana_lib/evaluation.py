@@ -136,7 +136,9 @@ def score(
         tqdm(total=total, desc=title, unit="photo", leave=False, disable=title is None) as bar,
     ):
         for indices, batch in maps:
-            waiting.append((indices, pool.submit(count_batch, dataset, indices, batch, cut, outlines)))
+            # A GPU counts masks of one size at once; for a CPU, one photo's masks are as much as its cache holds.
+            at_once = batch.device.type != "cpu"
+            waiting.append((indices, pool.submit(count_batch, dataset, indices, batch, cut, outlines, at_once)))
             # A short queue keeps memory constant: each waiting photo holds only its map.
             while len(waiting) > 1 and sum(len(indices) for indices, _ in waiting) > 32:
                 take_first()
@@ -148,15 +150,15 @@ def score(
 
 
 def count_batch(
-    dataset: CarvanaDataset, indices: list[int], maps: torch.Tensor, cut: float, outlines: bool
+    dataset: CarvanaDataset, indices: list[int], maps: torch.Tensor, cut: float, outlines: bool, at_once: bool
 ) -> tuple[torch.Tensor, list[float]]:
     """Counts int64 (B, 4) on the device of `maps`, and with `outlines` the boundary error of each photo."""
     targets = dataset.native_masks_on(indices, maps.device)
-    # A GPU counts masks of one size at once; for a CPU, one photo's masks are as much as its cache holds.
-    together = maps.device.type != "cpu" and len({target.shape for target in targets}) == 1
-    groups = [(maps, torch.stack(targets))] if together else zip(maps.split(1), (t[None] for t in targets), strict=True)
+    alike = len({target.shape for target in targets}) == 1
+    groups = [targets] if at_once and alike else [[target] for target in targets]
     counts, errors = [], []
-    for score_maps, true in groups:
+    for score_maps, group in zip(maps.split([len(group) for group in groups]), groups, strict=True):
+        true = torch.stack(group)
         predictions = upsample(score_maps, *true.shape[-2:])[:, 0] > cut
         counts.append(confusion(predictions, true))
         if outlines:

@@ -129,7 +129,9 @@ def backdrops(images: Tensor, masks: Tensor, draws: Tensor) -> Tensor:
     drawn = first + (second - first) * texture.clamp(0, 1)[:, None]
     outside = 1 - masks.roll(1, 0)
     sums, shares = (F.adaptive_avg_pool2d(part, (4, 6)) for part in (images.roll(1, 0) * outside, outside))
-    wall = F.interpolate(sums / shares.clamp(min=1e-3), (height, width), mode="bilinear") * (0.3 + 0.7 * first)
+    # Behind that photo's car the wall has the mean colour of its other places.
+    mean = sums.mean((2, 3), keepdim=True) / shares.mean((2, 3), keepdim=True).clamp(min=1e-3)
+    wall = F.interpolate((sums + 0.01 * mean) / (shares + 0.01), (height, width), mode="bilinear") * (0.3 + 0.7 * first)
     return torch.where((kind < 0.75)[:, None], drawn, wall).clamp(0, 1)
 
 

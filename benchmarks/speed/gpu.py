@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -24,10 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from carvana_lib.base.devices import best_device
 from carvana_lib.config import TrainConfig, preset
 from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair
-from carvana_lib.evaluation import evaluate
+from carvana_lib.evaluation import evaluate, score
 from carvana_lib.metrics import dice
+from carvana_lib.prediction import predict_logits
+from carvana_lib.run.weights import load_pretrained
 from carvana_lib.training import Trainer
-from carvana_lib.unet import UNet
 
 from ..common import command_line, take_steps, write
 from .pack import Packs
@@ -68,7 +70,8 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
-    results: dict[str, object] = {}
+    # A part that is measured alone leaves the others in the file as they are.
+    results: dict[str, object] = json.loads(options.json.read_text()) if options.json.exists() else {}
     if "speed" in options.only:
         results |= {"peak": peak(1024 if options.smoke else 8192), "speed": {}}
         for name, config in NETS.items():
@@ -203,22 +206,24 @@ def validation(packs: Packs, smoke: bool) -> dict[str, object]:
 
 
 def device(packs: Packs, smoke: bool) -> dict[str, object]:
-    """Pixels of 50 photos that are counted in another way on the GPU than on the CPU, both in float32."""
+    """Pixels of 50 photos that count differently on the GPU than on the CPU, in float32.
+
+    `different`: net and counting there. `counted_differently`: the same logits, from the CPU, counted there.
+    """
     config = smaller(SMALL) if smoke else SMALL
     pairs = packs.pairs([VALIDATION_FOLD])[: 2 if smoke else 50]
     there, here = (packs.dataset(pairs, config.size) for _ in range(2))
     there.keep_on(best_device()), there.keep_masks(best_device())
     torch.manual_seed(0)
-    model = config.build_model().eval() if smoke else shipped()
+    model = config.build_model().eval() if smoke else load_pretrained("small")[0]
     on_cpu = evaluate(model, here, outlines=False, precision="float32").counts
+    logits = torch.cat([predict_logits(model, here.batch([i])[0], precision="float32") for i in range(len(pairs))])
+    maps = ((list(part), logits[part].to(best_device())) for part in np.array_split(range(len(pairs)), 2))
+    counted = score(maps, 0.0, there, False, len(pairs), None).counts
     on_device = evaluate(model.to(best_device()), there, outlines=False, precision="float32").counts
-    return {"photos": len(pairs), "pixels": int(on_cpu.sum()), "different": int((on_cpu - on_device).abs().sum()) // 2}
-
-
-def shipped() -> UNet:
-    from carvana_lib.run.weights import load_pretrained
-
-    return load_pretrained("small")[0]
+    changed = {"different": on_device, "counted_differently": counted}
+    found = {name: int((on_cpu - counts).abs().sum()) // 2 for name, counts in changed.items()}
+    return {"photos": len(pairs), "pixels": int(on_cpu.sum()), **found}
 
 
 def goals(packs: Packs, smoke: bool) -> dict[str, object]:

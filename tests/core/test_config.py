@@ -215,10 +215,10 @@ def test_values_at_the_ends_of_a_range_are_taken(name, values):
         assert getattr(TrainConfig(**{name: value}), name) == value
 
 
-def test_cuda_graphs_need_compiling():
-    assert TrainConfig(compile=True, cuda_graphs=True).cuda_graphs
-    with pytest.raises(CarvanaError, match="cuda_graphs=True needs compile=True"):
-        TrainConfig(cuda_graphs=True)
+def test_recorded_steps_keep_their_activations():
+    assert TrainConfig(cuda_graphs=True).cuda_graphs
+    with pytest.raises(CarvanaError, match="cuda_graphs=True needs recompute=False"):
+        TrainConfig(cuda_graphs=True, recompute=True)
 
 
 def test_a_batch_must_divide_into_its_parts():

@@ -1,17 +1,18 @@
 import csv
 import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from helpers import VIEWS, draw
+from helpers import VIEWS, draw, write_pair
 from torch import nn
 
 from carvana_lib.base.errors import CarvanaError
 from carvana_lib.cli.report import table, write_json, write_rows
-from carvana_lib.data import CarvanaDataset, list_pairs
-from carvana_lib.evaluation import Evaluation, baselines, evaluate
+from carvana_lib.data import CarvanaDataset, Pair, list_pairs
+from carvana_lib.evaluation import Evaluation, baselines, count_batch, evaluate
 from carvana_lib.images import read_photo
 from carvana_lib.pictures import figures, overlays
 from carvana_lib.prediction import predict_array, predict_logits
@@ -253,3 +254,33 @@ def test_the_extremes_shown_are_those_scored(model_and_data, monkeypatch):
         assert (axis.images[0].get_array() == overlays.overlay(photo, mask)).all()
     plt.close(figure)
     assert asked == [True, True]
+
+
+def test_masks_kept_on_the_device_give_the_same_counts(tmp_path):
+    """A CPU stands for the device; `make gpu` compares a GPU with a CPU."""
+    for view in range(50):
+        write_pair(tmp_path, 10, view)
+    pairs = list_pairs(tmp_path)
+    files, kept = (CarvanaDataset(pairs, (48, 32)) for _ in range(2))
+    kept.keep_masks(torch.device("cpu"))
+    assert len(pairs) == 50
+    maps = torch.randn(50, 1, 32, 48, generator=torch.Generator().manual_seed(0))
+    indices = list(range(50))
+    expected, errors = count_batch(files, indices, maps, 0.0, outlines=True, at_once=False)
+    assert len(errors) == 50
+    for dataset in (files, kept):
+        for at_once in (True, False):
+            counts, _ = count_batch(dataset, indices, maps, 0.0, outlines=False, at_once=at_once)
+            assert torch.equal(counts, expected)
+
+
+def test_masks_of_several_sizes_are_counted_one_by_one(tmp_path):
+    masks = [np.arange(60).reshape(6, 10) % 7 < 3, np.arange(35).reshape(5, 7) % 2 == 0]
+    dataset = CarvanaDataset([Pair(f"{0:012x}_{view:02}", Path(), Path()) for view in (1, 2)], (8, 8))
+    dataset.native_mask = masks.__getitem__
+    dataset.keep_masks(torch.device("cpu"))
+    found = dataset.native_masks_on([0, 1], torch.device("cpu"))
+    assert [mask.dtype for mask in found] == [torch.bool] * 2
+    assert all(np.array_equal(mask.numpy(), true) for mask, true in zip(found, masks, strict=True))
+    counts, _ = count_batch(dataset, [0, 1], torch.ones(2, 1, 3, 3), 0.0, outlines=False, at_once=True)
+    assert counts.tolist() == [[m.sum(), (~m).sum(), 0, 0] for m in masks]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from carvana_lib.transforms import DRAWS, Augment, Draws, change_colour, normalise, warp
+from carvana_lib.transforms import BACKDROP_DRAWS, DRAWS, Augment, Draws, backdrops, change_colour, normalise, warp
 
 ALL = Augment(flip=0.5, rotate=20, scale=0.2, shift=0.1, colour=0.3)
 MIDDLE = 0.5  # a draw that changes nothing, except for the flip
@@ -278,3 +278,70 @@ def test_the_draws_set_brightness_then_contrast_then_saturation():
     draws = neutral_draws(brightness=0.9, contrast=0.2, saturation=0.7)
     expected = change_colour(images, torch.tensor([1.16]), torch.tensor([0.88]), torch.tensor([1.08]))
     torch.testing.assert_close(Augment(flip=0, colour=0.2).apply(images, masks, draws)[0], expected)
+
+
+def test_backdrops_change_the_background_of_a_share_of_the_photos_and_nothing_else():
+    images, masks = random_batch(photos=64)
+    masks[:, :, :8] = 0.25  # a soft rim
+    pasted, same_masks = Augment(flip=0, backdrop=0.5)(images, masks, generator())
+    assert torch.equal(same_masks, masks)
+    assert pasted.shape == images.shape
+    assert pasted.min() >= 0
+    assert pasted.max() <= 1
+    changed = (pasted != images).flatten(1).any(1)
+    assert 16 < changed.sum() < 48
+    car = (masks == 1).expand_as(images)
+    assert torch.equal(pasted[car], images[car])
+    # Where a quarter of the pixel is car, a quarter of its colour stays.
+    rim = (pasted - 0.25 * images)[changed][:, :, :8]
+    assert rim.min() >= -1e-6
+    assert rim.max() <= 0.75 + 1e-6
+
+
+def test_without_backdrops_the_random_numbers_are_as_they_were():
+    plain, with_backdrops = (Augment(backdrop=share).draw(5, generator(3)) for share in (0.0, 0.5))
+    assert plain.shape == (5, DRAWS)
+    assert torch.equal(plain, torch.rand((5, DRAWS), generator=generator(3)))
+    assert with_backdrops.shape == (5, DRAWS + BACKDROP_DRAWS)
+    assert torch.equal(with_backdrops[:, :DRAWS], plain)
+
+
+def test_the_same_random_numbers_draw_the_same_backdrops():
+    images, masks = random_batch()
+    augment = Augment(backdrop=1.0)
+    first, second, other = (augment(images, masks, generator(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def backdrop_of(kind, **values):
+    """One drawn background of 40x60 pixels, from a black to a white colour, beside a photo whose left half is car."""
+    names = ["kind", "turn", "size", "right", "down", "sharp"]
+    draws = torch.zeros(2, BACKDROP_DRAWS - 1)
+    draws[:, :6] = torch.tensor([{"kind": kind, **values}.get(name, 0.5) for name in names])
+    draws[:, 9:] = 1.0
+    images, masks = torch.full((2, 3, 40, 60), 0.6), torch.zeros(2, 1, 40, 60)
+    images[:, :, :, :30], masks[:, :, :, :30] = 0.1, 1.0
+    return backdrops(images, masks, draws)[0]
+
+
+def test_a_gradient_runs_in_its_direction():
+    picture = backdrop_of(0.1, turn=0.0)
+    assert torch.allclose(picture[:, :1], picture[:, -1:], atol=1e-6), "it runs along the rows"
+    assert (picture[0, 0].diff() >= 0).all()
+    assert picture[0, 0, -1] - picture[0, 0, 0] > 0.5
+
+
+def test_noise_has_large_and_small_parts_and_stripes_repeat():
+    noise, stripes = backdrop_of(0.4)[0], backdrop_of(0.6, turn=0.0)[0]
+    assert noise.std() > 0.05
+    assert (noise[:, 1:] - noise[:, :-1]).abs().mean() < noise.std(), "neighbours are alike"
+    assert torch.allclose(stripes[0], stripes[-1], atol=1e-6)
+    turns = (stripes[0].diff().sign().diff() != 0).sum()
+    assert turns >= 4
+
+
+def test_a_wall_is_made_from_the_other_photos_wall_alone():
+    wall = backdrop_of(0.9)
+    # The colour of its car, 0.1, is nowhere in it; 0.3 is the factor of the first colour, black.
+    assert torch.allclose(wall, torch.full((3, 40, 60), 0.6 * 0.3), atol=1e-4)
