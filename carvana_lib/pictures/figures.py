@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,12 +110,17 @@ def _check_picture(picture: np.ndarray) -> None:
 
 def show(figure: Figure, alt: str) -> None:
     """Display `figure` in a notebook, with the text `alt` for people who cannot see it, and close it."""
-    from IPython.display import Image, display
+    from IPython.display import display
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     plt.close(figure)
-    display(Image(buffer.getvalue(), alt=alt))
+    # As IPython's `Image(alt=...)` does it, which IPython 7, Colab's, does not know yet.
+    data = {
+        "image/png": base64.b64encode(buffer.getvalue()).decode(),
+        "text/plain": "<IPython.core.display.Image object>",
+    }
+    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

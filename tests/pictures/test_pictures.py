@@ -1,3 +1,5 @@
+import base64
+import io
 import subprocess
 import sys
 
@@ -5,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from carvana_lib.pictures.figures import picture_grid, plot_history, save_figure, show, show_table
 from carvana_lib.pictures.overlays import BLUE, ORANGE, cividis, error_map, grey, heat_map, outline, overlay, tint
@@ -44,14 +47,13 @@ def test_a_grid_shows_every_picture_with_its_title():
 
 def test_figures_and_tables_are_displayed_with_text(monkeypatch):
     shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("IPython.display.display", lambda thing, **options: shown.append((thing, options)))
     figure = picture_grid([np.zeros((4, 6, 3), np.uint8)], ["a"])
     show(figure, "a black picture")
     show_table(["name", "Dice"], [["net", 0.5]])
-    picture, table = shown
-    data, metadata = picture._repr_png_()
-    assert metadata["alt"] == "a black picture"
-    assert data
+    (picture, options), (table, _) = shown
+    assert options == {"metadata": {"image/png": {"alt": "a black picture"}}, "raw": True}
+    assert Image.open(io.BytesIO(base64.b64decode(picture["image/png"]))).format == "PNG"
     assert table.data == "| name | Dice |\n| :-- | --: |\n| net | 0.5 |"
     assert not plt.fignum_exists(figure.number)
 
