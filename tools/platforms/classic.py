@@ -1,4 +1,4 @@
-"""The threshold tuner in a page of the classic Notebook, with ipywidgets 7: the nearest to Colab's page that runs here."""
+"""The threshold tuner in a page of the classic Notebook with ipywidgets 7: the nearest to Colab's page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAIT = 600_000  # milliseconds
 
 
 def tuner_follows_slider(python: Path, project: Path) -> str | None:
-    """Serve the notebooks with this environment, move the tuner's slider in Chromium; returns what went wrong, if so."""
+    """Serve the notebooks with this environment and move the tuner's slider in Chromium; returns what went wrong."""
     from playwright.sync_api import sync_playwright
 
     chromium = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
