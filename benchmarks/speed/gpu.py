@@ -249,7 +249,7 @@ def goals(packs: Packs, smoke: bool) -> dict[str, object]:
     quickest = {
         str(goal): min(names, key=lambda name: rows[name]["seconds"]) for goal, names in reached.items() if names
     }
-    return {"recipes": rows, "quickest": quickest}
+    return {"goals": [str(goal) for goal in GOALS], "recipes": rows, "quickest": quickest}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ Found = dict[str, dict]
 
 
 def read_results() -> Found:
-    """Every JSON file of docs/results and its experiments by its name without .json, and those of the speed benchmarks."""
+    """Every JSON file of docs/results and its experiments by its name without .json, and of the speed benchmarks."""
     files = [*RESULTS.glob("*.json"), *(RESULTS / "experiments").glob("*.json")]
     files += [ROOT / "benchmarks" / "results" / name for name in ("speed.json", "gpu.json")]
     return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(files)}
