@@ -12,6 +12,7 @@ from helpers import SIZE, car_name, draw, write_pair
 from PIL import Image
 
 from carvana_lib.base.errors import CarvanaError
+from carvana_lib.cli.main import main
 from carvana_lib.data import list_pairs
 from carvana_lib.prepare.doctor import check_data, examine
 
@@ -622,7 +623,7 @@ def test_whole_jpegs_of_all_kinds_are_whole(broken):
                 assert named == [], (options, bool(more))
 
 
-def test_a_rule_that_a_whole_set_breaks_is_stated_once(broken):
+def test_a_rule_that_a_whole_set_breaks_is_stated_once(broken, capsys):
     for number in range(50):
         new(broken / "train" / f"IMG 00{number:02d} (1).jpg")
         new(broken / "train_masks" / f"IMG 00{number:02d} (1) mask.png")
@@ -631,7 +632,10 @@ def test_a_rule_that_a_whole_set_breaks_is_stated_once(broken):
     for fault, name in zip(faults, ("train/IMG 00{} (1).jpg", "train_masks/IMG 00{} (1) mask.png"), strict=True):
         assert fault.startswith(f"{broken}/{name.format('00')} is not named <12 hex digits>_<2 digits>")
         assert fault.endswith(f"(50 such files, another is {name.format('01').partition('/')[2]}; --every lists all)")
-    assert len(examine(broken, every=True, progress=False).faults) == 100
+    assert main(["check-data", str(broken)]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["check-data", str(broken), "--every"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 101
 
 
 def test_other_kinds_are_stated_once_too(broken):

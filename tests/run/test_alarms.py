@@ -1,5 +1,6 @@
 """Training that goes wrong says so."""
 
+import re
 import warnings
 
 import numpy as np
@@ -9,6 +10,8 @@ from helpers import assert_same, tiny, weights
 from PIL import Image
 
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
+from carvana_lib.cli.main import main
+from carvana_lib.images import read_mask
 from carvana_lib.losses import LOSSES
 from carvana_lib.run.alarms import check_epoch, check_losses, check_masks, check_settings
 from carvana_lib.run.checkpoint import load_checkpoint
@@ -218,3 +221,19 @@ def test_masks_of_either_kind_alone_are_called_so():
     for chosen, what in ((masks, "background or car"), (masks[:1], "background"), (masks[1:], "car")):
         with pytest.raises(CarvanaError, match=f"every training mask is {what} alone"):
             check_masks(chosen, "training")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_inverted_masks_are_hinted_at_in_one_line(broken, trained, tmp_path, capsys, command):
+    for mask in (broken / "train_masks").iterdir():
+        Image.fromarray(~read_mask(mask)).save(mask)
+    options = {
+        "train": ["--preset", "quick", "--epochs", "1", "--size", "48x32", "--base-channels", "4", "--batch-size", "1"],
+        "evaluate": ["--weights", str(trained)],
+    }
+    out = ["--out", str(tmp_path / "run"), "--norm", "none"] if command == "train" else []
+    assert main([command, "--data", str(broken), *options[command], *out]) == 0
+    hints = [line for line in capsys.readouterr().err.splitlines() if "look inverted" in line]
+    assert len(hints) == (2 if command == "train" else 1)  # training and validation masks
+    for hint in hints:
+        assert re.match(r"carvana: 1 of 1 masks look inverted, such as .*_mask\.gif: .*make car white", hint)
