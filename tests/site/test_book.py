@@ -137,6 +137,31 @@ def test_the_front_page_leads_to_the_book(page, address):
     assert page.faults == []
 
 
+def tags(page: Path) -> dict[str, str]:
+    return dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)"', page.read_text(encoding="utf-8")))
+
+
+def test_a_shared_link_has_title_description_and_picture(site):
+    home = "https://carvana-unet.github.io/carvana-unet/"
+    for name, title in (("index", "U-Net on Carvana"), ("notebooks/04_build_unet", "04 · Build U-Net")):
+        preview = tags(site / f"{name}.html")
+        assert preview["og:title"] == title
+        assert len(preview["og:description"]) > 40
+        assert preview["og:url"] == home + ("" if name == "index" else f"{name}.html")
+        picture = site / preview["og:image"].removeprefix(home)
+        assert Image.open(picture).width >= 1000
+
+
+def test_a_page_that_is_gone_leads_on_from_any_depth(site):
+    text = (site / "404.html").read_text(encoding="utf-8")
+    targets = re.findall(r'href="(?!data:)([^"]+)"', text)
+    assert [target.removeprefix("https://carvana-unet.github.io/carvana-unet/") for target in targets] == [
+        "docs/index.html",
+        "search.html",
+    ]
+    assert all((site / target.split("/carvana-unet/")[1]).is_file() for target in targets)
+
+
 def test_search_finds_dice(page, address):
     page.goto(f"{address}/search.html?q=Dice")
     page.wait_for_selector("#search-results li a")
