@@ -25,7 +25,8 @@ def tuner_follows_slider(python: Path, project: Path) -> str | None:
         port = probe.getsockname()[1]
     options = ["--no-browser", "--allow-root", f"--port={port}", "--NotebookApp.token=", "--NotebookApp.password="]
     environment = {**os.environ, "CARVANA_DATA": str(project / "data" / "sample")}
-    server = subprocess.Popen([python, "-m", "notebook", *options], cwd=project, env=environment)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen([python, "-m", "notebook", *options], cwd=project, env=environment, **quiet)
     try:
         wait_for(f"http://127.0.0.1:{port}/tree")
         with sync_playwright() as playwright:
