@@ -1,4 +1,4 @@
-"""Find the Carvana photos, pair them with their masks, split them by car; `CarvanaDataset`."""
+"""Find the photos, pair them with their masks, split them by car; `CarvanaDataset`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .base.data_folder import FOLD_RULE, HOW_TO_GET_DATA, KAGGLE_INPUT, scan, several, why_unusable
+from .base.data_folder import FOLD_RULE, HOW_TO_GET_DATA, KAGGLE_INPUT, several, why_unusable
+from .base.described import find_pairs
 from .base.errors import CarvanaError
 from .base.files import expanded
 from .images import read_mask, read_pair
@@ -26,23 +27,25 @@ SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"  # the rende
 
 @dataclass(frozen=True)
 class Pair:
-    """One photo and its mask. `name` is `<car>_<view>`, as in Kaggle's files."""
+    """One photo and its mask. In Carvana's data `name` is `<car>_<view>`, as in Kaggle's files."""
 
     name: str
     photo: Path
     mask: Path
+    group: str = ""  # in other data: what is never split, in the place of a car
+    group_fold: int = 0  # its fold
 
     @property
     def car(self) -> str:
-        return self.name[:12]
+        return self.group or self.name[:12]
 
     @property
     def view(self) -> int:
-        return int(self.name[13:15])
+        return 0 if self.group else int(self.name[13:15])
 
     @property
     def fold(self) -> int:
-        return car_fold(self.car)
+        return self.group_fold if self.group else car_fold(self.car)
 
 
 def car_fold(car: str) -> int:
@@ -74,7 +77,8 @@ def find_data(root: str | Path | None = None, quiet: bool = False) -> Path:
         raise CarvanaError(f"no Carvana data found: {'; '.join(hints) or HOW_TO_GET_DATA}")
     pairs = list_pairs(found)
     if not quiet or hints or found.resolve() != SAMPLE:
-        taken = f"Data: {found} ({why}): {len({pair.car for pair in pairs})} cars, {len(pairs)} photos"
+        kind = "groups" if pairs[0].group else "cars"
+        taken = f"Data: {found} ({why}): {len({pair.car for pair in pairs})} {kind}, {len(pairs)} photos"
         print(". ".join([taken, *hints]), file=sys.stderr)
     return found
 
@@ -91,7 +95,7 @@ def held_out_fold(root: str | Path | Sequence[str | Path]) -> int:
 def list_pairs(
     root: str | Path | Sequence[str | Path], folds: Iterable[int] | None = None, cars: int | None = None
 ) -> list[Pair]:
-    """Every photo of a folder, or of several, with its mask, sorted by name.
+    """Every photo of a folder, or of several, with its mask, sorted by name. `base.described` says which folders.
 
     Only the cars of `folds`, and of each fold only the first `cars`, if given. File names are read, files are not
     opened: `read_photo` and `read_mask` find broken ones. Raises CarvanaError: no folder, no photos, a wrong name, a
@@ -100,7 +104,7 @@ def list_pairs(
     pairs: list[Pair] = []
     folders = [root] if isinstance(root, str | Path) else root
     for folder in folders:
-        found, faults = scan(expanded(folder))
+        found, faults = find_pairs(expanded(folder))
         if faults:
             raise CarvanaError(several(faults))
         known, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]

@@ -24,20 +24,26 @@ class Evaluation:
     names: list[str]  # `<car>_<view>` of each photo
     counts: torch.Tensor  # int64 (N, 4), see `metrics.confusion`
     boundary_errors: np.ndarray  # float64 (N,), pixels of the mask's own size; empty if not measured
+    groups: Sequence[str] = ()  # of each photo, what is never split; empty for Carvana's, whose names tell the car
 
     @property
     def dice(self) -> np.ndarray:
         return dice(self.counts, "none").numpy()
 
+    @property
+    def cars(self) -> list[str]:
+        return list(self.groups) or [name[:12] for name in self.names]
+
     def part(self, names: set[str]) -> Evaluation:
         """Only the photos of `names`."""
         rows = [row for row, name in enumerate(self.names) if name in names]
         errors = self.boundary_errors[rows] if len(self.boundary_errors) else self.boundary_errors
-        return Evaluation([self.names[row] for row in rows], self.counts[rows], errors)
+        cars = [self.cars[row] for row in rows]
+        return Evaluation([self.names[row] for row in rows], self.counts[rows], errors, cars)
 
     def summary(self) -> dict[str, object]:
         """The scores by name, ready for JSON; `metrics` says what each one is."""
-        cars = [name[:12] for name in self.names]
+        cars = self.cars
         car_names, car_of = np.unique(cars, return_inverse=True)
         per_car = np.bincount(car_of, weights=self.dice) / np.bincount(car_of)
         worst = {"photo": (self.names, self.dice), "car": (car_names, per_car)}
@@ -117,13 +123,14 @@ def score(
         cut: a pixel is car where the map, upsampled to the mask's own size, is above this value.
         title: of the progress bar; None for no bar.
     """
-    names, tables, errors = [], [], []
+    names, groups, tables, errors = [], [], [], []
     waiting: list[tuple[list[int], Future]] = []
 
     def take_first() -> None:
         indices, future = waiting.pop(0)
         counts, distances = future.result()
         names.extend(dataset.pairs[index].name for index in indices)
+        groups.extend(dataset.pairs[index].car for index in indices)
         tables.append(counts)
         errors.extend(distances)
         bar.update(len(indices))
@@ -146,7 +153,7 @@ def score(
             take_first()
     # Fetched once: a copy of each photo's counts would make a GPU wait each time.
     table = torch.cat(tables).cpu() if tables else torch.zeros(0, 4, dtype=torch.int64)
-    return Evaluation(names, table, np.array(errors))
+    return Evaluation(names, table, np.array(errors), groups)
 
 
 def count_batch(

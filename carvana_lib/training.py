@@ -134,7 +134,8 @@ class Trainer:
         counts = torch.zeros(len(dataset), 4, dtype=torch.int64, device=accelerator.device)
         counts[list(mine)] = part.counts.to(accelerator.device)
         counts = accelerator.reduce(counts, "sum").cpu()
-        return Evaluation([pair.name for pair in dataset.pairs], counts, part.boundary_errors)
+        names, cars = [pair.name for pair in dataset.pairs], [pair.car for pair in dataset.pairs]
+        return Evaluation(names, counts, part.boundary_errors, cars)
 
     def trained_model(self) -> UNet:
         """A copy of the net to score and keep, in float32: with the averaged weights if there are any."""

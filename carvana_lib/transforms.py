@@ -25,7 +25,9 @@ _TABLE = torch.rand(64 * 64, generator=torch.Generator().manual_seed(0))  # of t
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 in 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape."""
+    """uint8 in 0..255, or float in [0, 1], to float32 in [-1, 1]; any shape. Other whole numbers: ValueError."""
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"photos are uint8 in 0..255 or float in 0..1, not {images.dtype}: use .to(torch.uint8)")
     scaled = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     return scaled * 2 - 1
 

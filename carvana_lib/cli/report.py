@@ -40,6 +40,7 @@ def write_rows(evaluation: Evaluation, path: Path) -> None:
     """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts."""
     rows = zip(
         evaluation.names,
+        evaluation.cars,
         evaluation.dice.tolist(),
         accuracy(evaluation.counts, "none").tolist(),
         iou(evaluation.counts, "none").tolist(),
@@ -52,8 +53,10 @@ def write_rows(evaluation: Evaluation, path: Path) -> None:
         with open(temporary, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            for name, *scores, counts in rows:
-                writer.writerow([name, name[:12], name[13:], *scores, *counts])
+            for name, car, *scores, counts in rows:
+                # A Carvana photo is <car>_<view>; others have no view.
+                view = name[13:] if name.startswith(f"{car}_") else ""
+                writer.writerow([name, car, view, *scores, *counts])
 
     write_atomically(path, write)
 

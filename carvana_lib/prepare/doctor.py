@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ..base.data_folder import FOLD_RULE, MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, data_folders, file_names, scan
+from ..base.data_folder import FOLD_RULE, MASK_NAME, MASK_SUFFIXES, PHOTO_SUFFIXES, data_folders, file_names
+from ..base.described import describe, find_pairs
 from ..base.progress import tqdm
 from ..data import TRAINING_FOLDS, VALIDATION_FOLD, Pair
 from .comparison import misfits
@@ -45,30 +46,33 @@ def check_data(root: str | Path, progress: bool = True) -> tuple[list[Pair], lis
 def examine(
     root: str | Path, net: tuple[nn.Module, tuple[int, int]] | None = None, every: bool = False, progress: bool = True
 ) -> Findings:
-    """Check every name in a folder of Kaggle's layout, open every photo and mask once, compare some with a net.
+    """Check every name in a data folder, open every photo and mask once, compare some with a net.
 
     Args:
-        net: a trained net and its (width, height), for `misfits`; None compares nothing.
+        net: a net trained on cars and its (width, height), for `misfits` in Carvana's data; None compares nothing.
         every: list each fault of a kind; else kinds with many faults are one line, with two of their files.
 
     Raises CarvanaError if there is no such folder, or it holds nothing to check.
     """
     root = Path(root)
-    found, names = scan(root)
+    found, names = find_pairs(root)
     pairs = [Pair(*files) for files in found]
-    photos, masks = data_folders(root)
-    for folder in (root, photos, masks):
-        names += left_behind(folder)
-    names += not_photos(photos, masks) + not_masks(masks, photos)
-    names += other_splits(root, photos) + photos_elsewhere(root / "train_hq", photos)
+    carvana = describe(root) is None
+    if carvana:
+        photos, masks = data_folders(root)
+        for folder in (root, photos, masks):
+            names += left_behind(folder)
+        names += not_photos(photos, masks) + not_masks(masks, photos)
+        names += other_splits(root, photos) + photos_elsewhere(root / "train_hq", photos)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = list(tqdm(pool.map(look_at, pairs), "Checking", len(pairs), unit="photo", disable=not progress))
     faults = [fault for look in looks for fault in look.faults]
     faults += copies("photo", looks, "remove one, or put the right photo there")
-    faults += copies("mask", looks, "put the right mask there") + unlike_their_car(looks)
+    if carvana:  # elsewhere two photos may have the same mask, for instance an empty one, and sizes may be mixed
+        faults += copies("mask", looks, "put the right mask there") + unlike_their_car(looks)
     if not every:
         names, faults = stated_once(names, _MOST_NAMES), stated_once(faults, _MOST_FAULTS)
-    suspicions = not_for_training(root, pairs) + (misfits(looks, *net, progress) if net else [])
+    suspicions = not_for_training(root, pairs) + (misfits(looks, *net, progress) if net and carvana else [])
     return Findings(pairs, names + faults, suspicions)
 
 

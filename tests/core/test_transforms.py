@@ -345,3 +345,9 @@ def test_a_wall_is_made_from_the_other_photos_wall_alone():
     wall = backdrop_of(0.9)
     # The colour of its car, 0.1, is nowhere in it; 0.3 is the factor of the first colour, black.
     assert torch.allclose(wall, torch.full((3, 40, 60), 0.6 * 0.3), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int16, torch.bool])
+def test_other_whole_numbers_are_not_taken_for_shares(dtype):
+    with pytest.raises(ValueError, match=f"not {dtype}: use"):
+        normalise(torch.ones(2, 2, dtype=dtype))
