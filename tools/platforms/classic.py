@@ -59,10 +59,10 @@ def move(page: object) -> str | None:
     page.wait_for_selector("table:has-text('boundary error')")
     field = page.get_by_label("Threshold", exact=True).first
     before = picture.get_attribute("src"), page.locator("table").first.inner_text(), field.input_value()
-    handle.focus()
-    for _ in range(30):
-        page.keyboard.press("ArrowRight")
     for _ in range(WAIT // 100):
+        # Again and again: while the page is still being laid out, it drops keys.
+        handle.focus()
+        page.keyboard.press("ArrowRight")
         after = picture.get_attribute("src"), page.locator("table").first.inner_text(), field.input_value()
         same = [name for name, a, b in zip(("picture", "scores", "number"), before, after, strict=True) if a == b]
         if not same:
