@@ -54,7 +54,7 @@ test-pythons: $(SETUP) ## run `make test` on fresh clones under Python 3.11, 3.1
 	$(BIN)/nox
 
 platforms: $(SETUP) ## run notebooks and tests with the packages of Colab and Kaggle, and with the oldest allowed
-	$(BIN)/python -m tools.platforms
+	$(BIN)/python -m benchmarks.platforms
 
 mutants: $(SETUP) ## change scores, losses, data, checkpoint and run folder in 900 small ways: does a test notice?
 	rm -rf mutants

@@ -47,7 +47,7 @@ def test_the_workflow_publishes_what_make_book_builds():
 
 @pytest.mark.parametrize("name", ["colab", "kaggle"])
 def test_the_lists_of_packages_pin_each_version(name):
-    lines = (ROOT / "tools" / "platforms" / f"{name}.txt").read_text().splitlines()
+    lines = (ROOT / "benchmarks" / "platforms" / f"{name}.txt").read_text().splitlines()
     packages = [line for line in lines if not line.startswith("#")]
     assert len(packages) > 100
     assert [line for line in packages if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)] == []

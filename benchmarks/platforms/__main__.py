@@ -1,7 +1,7 @@
 """Run the project on what Colab and Kaggle have installed, and on the oldest packages it allows: `make platforms`.
 
-    python -m tools.platforms                # all three: about 15 GB in build/platforms, half an hour on two cores
-    python -m tools.platforms colab          # one of them
+    python -m benchmarks.platforms                # all three: about 15 GB in build/platforms, half an hour on two cores
+    python -m benchmarks.platforms colab          # one of them
 
 Each gets an environment of its own. There the set-up cell runs in an empty folder and fetches the last commit of this
 checkout; the packages before and after are compared; all notebooks and the tests run. In Colab's a page of the classic
@@ -22,9 +22,9 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from benchmarks.common import command_line, write
+from benchmarks.platforms.classic import tuner_follows_slider
 from tools import ROOT
 from tools.notebooks import set_up_cell
-from tools.platforms.classic import tuner_follows_slider
 
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / "build" / "platforms"
