@@ -12,7 +12,8 @@ import nbformat
 import carvana_lib
 
 MAX_CELLS, MAX_LINES = 30, 15
-PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up")
+DESCRIBED = "The text describes the rendered cars of `data/sample`."  # a reader may have named other photos
+PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up", DESCRIBED)
 SECTIONS = ("## When it goes wrong", "## Exercises", "## Recap", "## Next")
 _ABSOLUTE = re.compile(
     r"(?<![\w:/.])/(home|root|work|Users|tmp|mnt|opt|usr|content|var)/|\b[A-Z]:\\{1,2}(Users|Windows|Program|Temp)"

@@ -89,7 +89,10 @@ def test_learners_get_tasks_and_visible_tests_only(course, name):
     assert "assert" in text
 
 
-def test_right_answers_get_every_point(course):
+def test_right_answers_get_every_point_whatever_photos_lie_about(course, tmp_path, monkeypatch):
+    for view in (1, 2, 3):  # no car of the other folds, and only some of the views: hidden tests name their data
+        write_pair(tmp_path, 11, view)
+    monkeypatch.setenv("CARVANA_DATA", str(tmp_path))
     shutil.copytree(course / "source" / ASSIGNMENT, course / "submitted" / "right" / ASSIGNMENT)
     nbgrader(course, "autograde", "--create", "--student=right", *PATIENCE)
     reached = scores(course, "right")

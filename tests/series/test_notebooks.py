@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from notebook_rules import faults, helpers, import_faults, setup_cell
+from notebook_rules import DESCRIBED, faults, helpers, import_faults, setup_cell
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
@@ -106,6 +106,11 @@ def without_recap(notebook):
         cell.source = cell.source.replace("## Recap", "## So")
 
 
+def without_the_sample(notebook):
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(DESCRIBED, "")
+
+
 FAULTS = [
     (lambda n: code(n).update(execution_count=None), "not executed"),
     (lambda n: code(n).update(execution_count=99), "top to bottom"),
@@ -119,6 +124,7 @@ FAULTS = [
     (lambda n: n.cells.extend(copy.deepcopy(n.cells)), "more than 30"),
     (lambda n: n.cells.append(nbformat.v4.new_markdown_cell("See [this](nowhere.ipynb).")), "leads nowhere"),
     (without_recap, "'## Recap' is missing"),
+    (without_the_sample, "describes the rendered cars"),
     (lambda n: shown(n).update(metadata={}), "without alt text"),
     (lambda n: code(n).update(source="!ls\nprint(1)"), "shell or magic"),
     (lambda n: n.metadata.pop("kernelspec"), "kernelspec"),
