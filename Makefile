@@ -10,7 +10,7 @@ SETUP := .venv/ready
 COLAB := .venv/colab
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons mutants reliability slides handout book lock clean
+.PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons mutants reliability slides handout class book lock clean
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -39,8 +39,11 @@ notebooks: $(SETUP) ## run the notebooks and save them with their new outputs
 slides: $(SETUP) ## slides of all notebooks, in build/slides (npm is needed the first time)
 	$(BIN)/python -m tools.site.slides
 
-handout: $(SETUP) ## one page on U-Net, Dice and shapes, build/handout.pdf
-	$(BIN)/python -m tools.site.handout
+handout: $(SETUP) ## U-Net on one page, masks and scores on one page, to print: build/handout_unet.html, handout_masks.html
+	$(BIN)/python -m tools.classkit.handout
+
+class: $(SETUP) ## for a class: build/class (and class.zip) for students, build/teacher with answers for you
+	$(BIN)/python -m tools.classkit
 
 test: $(SETUP) $(COLAB)/ready ## run the tests, the style checks and all notebooks
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """Slides and handout: made from the notebooks and the net, they need no network."""
 
+import html
 import re
 import shutil
 from pathlib import Path
 
 import nbformat
+import pytest
 import torch
 from helpers import WAIT, required
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -65,6 +67,22 @@ def test_a_deck_loads_nothing_from_elsewhere():
     assert [address for address in loaded if not address.startswith(("scripts/", "data:"))] == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[01]*.ipynb")), ids=lambda path: path.stem[:2])
+def test_every_picture_of_a_deck_has_the_notebooks_alt_text(path):
+    from tools.site.slides import make_deck, render
+
+    saved = nbformat.read(path, as_version=4)
+    deck = make_deck(saved)
+    page = render(deck)
+    texts = [html.unescape(alt) for alt in re.findall(r'<img[^>]*?alt="([^"]*)"', page)]
+    outputs = [
+        output for cell in deck.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
+    assert texts == [output.metadata["image/png"]["alt"] for output in outputs]
+    assert texts
+    assert "No description" not in page
+
+
 def test_nothing_overflows_in_a_browser(browser, tmp_path):
     from tools.site.slides import copy_scripts, make_deck, render
 
@@ -102,9 +120,9 @@ _OVERFLOWING = """() => {
 }"""
 
 
-def test_the_handout_is_one_page_and_its_table_is_the_nets(tmp_path):
+def test_the_handouts_table_is_the_nets():
     from carvana_lib.unet import UNet, count_parameters
-    from tools.site.handout import draw_handout, shape_table
+    from tools.classkit.handout import shape_table
 
     net = UNet(base_channels=4, depth=2).eval()
     rows = shape_table(net, torch.zeros(1, 3, 32, 48))
@@ -112,5 +130,21 @@ def test_the_handout_is_one_page_and_its_table_is_the_nets(tmp_path):
     assert [row[2] for row in rows][2:4] == [(16, 8, 12), (8, 16, 24)]
     assert rows[-1][2] == (1, 32, 48)
     assert sum(row[3] for row in rows) == count_parameters(net)
-    draw_handout().savefig(tmp_path / "handout.pdf")
-    assert len(re.findall(rb"/Type /Page\b", (tmp_path / "handout.pdf").read_bytes())) == 1
+
+
+def test_each_handout_is_one_page_on_paper(browser, tmp_path):
+    from tools.classkit.handout import handouts
+
+    pages = handouts()
+    assert list(pages) == ["handout_unet", "handout_masks"]
+    assert "(256, 10, 15)" in pages["handout_unet"]
+    assert "U-Net" not in pages["handout_masks"]
+    tab = browser.new_page()
+    tab.set_default_timeout(WAIT)
+    for name, page in pages.items():
+        (tmp_path / f"{name}.html").write_text(page, encoding="utf-8")
+        tab.goto((tmp_path / f"{name}.html").as_uri())
+        assert tab.evaluate("() => [...document.images].every((image) => image.naturalWidth > 0 && image.alt)")
+        paper = tab.pdf(prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type /Page\b", paper)) == 1, name
+    tab.close()

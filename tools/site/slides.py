@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from traitlets.config import Config
 
-from notebooks.run import place, write_index
+from notebooks.run import describe, place, write_index
 
 from .. import ROOT
 from .npm import MODULES, install_packages
@@ -35,11 +35,11 @@ _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=place, default=ROOT / "build" / "slides")
     parser.add_argument("notebooks", nargs="*", type=place, help="default: all ten")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     paths = options.notebooks or sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
     options.out.mkdir(parents=True, exist_ok=True)
     copy_scripts(options.out / "scripts")
@@ -130,7 +130,7 @@ def render(deck: NotebookNode) -> str:
     hidden = dict.fromkeys(("exclude_input", "exclude_input_prompt", "exclude_output_prompt"), True)
     exporter = SlidesExporter(config=config, **looks, **hidden)
     page, _ = exporter.from_notebook_node(deck)
-    return page
+    return describe(page, deck)
 
 
 def copy_scripts(out: Path) -> None:
