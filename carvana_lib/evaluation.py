@@ -190,7 +190,8 @@ def baselines(
         by_view = {view: _mean_mask(masks[views == view]) for view in np.unique(views).tolist()}
         overall = _mean_mask(masks)
         guesses["mean training mask"] = dict.fromkeys(by_view, overall)
-        guesses["mean training mask of the same view"] = by_view
+        if len(by_view) > 1:  # other data than Carvana's have no views
+            guesses["mean training mask of the same view"] = by_view
     counts: dict[str, list[torch.Tensor]] = {name: [] for name in guesses}
     enlarged: dict[tuple, torch.Tensor] = {}  # few guesses and sizes, many photos
     nothing = torch.zeros(1, 1, 1, 1)

@@ -44,7 +44,7 @@ class Description:
 
 def describe(root: Path) -> Description | None:
     """What `dataset.toml` says, or what the folders of `root` show; None if neither is there."""
-    return read_description(root / FILE) if (root / FILE).exists() else recognise(root)
+    return read_description(root / FILE) if os.path.exists(root / FILE) else recognise(root)
 
 
 def read_description(path: Path) -> Description:
@@ -62,7 +62,7 @@ def read_description(path: Path) -> Description:
         if not isinstance(values.get(name, ""), str) or (name != "group" and not values.get(name)):
             raise CarvanaError(f"{path} needs {name} = '...', a text in quotes")
     description = Description(**values)
-    if "{name}" not in description.masks:
+    if "{name}" not in description.masks and "{folder}" not in description.masks:
         raise CarvanaError(f"{path}: masks = '{description.masks}' needs {{name}}, as in masks = 'labels/{{name}}.png'")
     try:
         re.compile(description.group)

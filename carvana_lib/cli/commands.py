@@ -166,15 +166,24 @@ def run_download(options: argparse.Namespace) -> int:
 
 def run_check_data(options: argparse.Namespace) -> int:
     from ..base.devices import best_device
+    from ..prepare.description import describe_folder
     from ..prepare.doctor import examine
     from ..run.weights import load_pretrained
 
+    if options.describe or options.write:
+        for line in describe_folder(options.root, options.write).splitlines():
+            print(printable(line))
+        return 0
     model, config = load_pretrained(device=best_device())
     pairs, faults, suspicions = examine(options.root, (model, config.size), options.every)
     for line in [*faults, *(f"Suspicion: {suspicion}" for suspicion in suspicions)]:
         print(printable(line))
-    cars, more = len({pair.car for pair in pairs}), f", suspicions: {len(suspicions)}" if suspicions else ""
-    print(f"{options.root}: {len(pairs)} pairs of {cars} cars checked, faults: {len(faults) or 'none'}{more}")
+    kind, more = (
+        "groups" if any(p.group for p in pairs) else "cars",
+        f", suspicions: {len(suspicions)}" * bool(suspicions),
+    )
+    many = f"{len(pairs)} pairs of {len({pair.car for pair in pairs})} {kind}"
+    print(f"{options.root}: {many} checked, faults: {len(faults) or 'none'}{more}")
     return 1 if faults else 0
 
 

@@ -162,6 +162,8 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check-data", parents=[shared], help="find what is wrong with a data folder")
     check.add_argument("root", type=place, metavar="ROOT")
     check.add_argument("--every", action="store_true", help="list each file where many have the same fault")
+    check.add_argument("--describe", action="store_true", help="print the dataset.toml for a folder of your own")
+    check.add_argument("--write", action="store_true", help="as --describe, and put the file into the folder")
 
     cache = commands.add_parser("cache", parents=[shared], help="the decoded photos that are kept on this disk")
     cache.add_argument("--clear", action="store_true", help="remove them; they are decoded again when they are needed")

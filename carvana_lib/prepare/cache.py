@@ -50,7 +50,8 @@ def cached_dataset(
     """
     images, masks = load_arrays(pairs, size, folder, progress)
     # Background reaches all over the upper and lower edge; the largest of Carvana's cars covers 41 % of its photo.
-    inverted = [i for i in np.flatnonzero(masks[:, [0, -1]].mean((1, 2)) > 127) if masks[i].mean() > 127]
+    full = np.flatnonzero(masks[:, [0, -1]].mean((1, 2)) > 127)
+    inverted = [i for i in full if masks[i].mean() > 127 and not pairs[i].group]
     if inverted:
         what = f"{len(inverted)} of {len(masks)} masks look inverted, such as {pairs[inverted[0]].mask}"
         cure = "their border is car; make car white and background black (`carvana check-data` names all)"

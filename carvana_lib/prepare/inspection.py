@@ -72,7 +72,7 @@ def _check_photo(look: Look) -> np.ndarray:
         look.turned = (turn := orientation(image)) != 1
         if look.turned:
             faults.append(f"{path} is turned by its EXIF note (orientation {turn}), masks never are: save both upright")
-        if image.mode != "RGB":
+        if image.mode != "RGB" and not look.pair.group:  # Carvana's photos are colour photos; others may be grey
             faults.append(f"{path} is stored as {image.mode}, not RGB: convert it to fix its colours")
         look.size = displayed_size(image)
         look.quality = str(image.quantization) if hasattr(image, "quantization") else None
@@ -151,6 +151,8 @@ def _check_mask(look: Look) -> np.ndarray:
             faults.append(f"{path} has several frames, and only the first is read: save it as one")
     mask = read_mask(path, photo_size=None if look.turned else look.size, content=content)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if look.pair.group:  # in other data a photo may show nothing, or be full of what is looked for
+        return mask
     if not mask.any():
         faults.append(f"{path} marks no car: replace it, or remove the pair")
     elif mask.all():

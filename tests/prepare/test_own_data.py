@@ -1,0 +1,250 @@
+"""Data sets that are not Carvana's: ten layouts, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import draw, tiny
+from PIL import Image
+
+from carvana_lib.base.described import FEW_GROUPS, describe, read_description, scan_described, split_groups
+from carvana_lib.base.errors import CarvanaError
+from carvana_lib.cli.main import main
+from carvana_lib.data import list_pairs
+from carvana_lib.images import read_mask
+from carvana_lib.run.fit import fit
+
+PHOTOS = 12
+
+
+def pictures(count=PHOTOS, size=(96, 64)):
+    """Photos and bool masks, drawn on the spot."""
+    return [draw(100 + number, 1, size) for number in range(count)]
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(path, **options)
+
+
+def milesial(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "imgs" / f"{i:03}.jpg")
+        save(mask.astype(np.uint8) * 255, root / "masks" / f"{i:03}_mask.gif")
+
+
+def zeros_and_ones(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "images" / f"leaf number {i}.jpg")
+        save(mask.astype(np.uint8), root / "labels" / f"leaf number {i}.png")
+
+
+def side_by_side(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / f"x{i}.png")
+        save(mask.astype(np.uint8) * 255, root / f"x{i}_mask.png")
+
+
+def voc(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "JPEGImages" / f"2007_{i:06}.jpg")
+        palette = Image.fromarray(mask.astype(np.uint8), "P")
+        palette.putpalette([0, 0, 0, 128, 0, 0])
+        save(palette, root / "SegmentationClass" / f"2007_{i:06}.png")
+
+
+def grey_tiff(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        grey = np.asarray(photo.convert("L")).astype(np.uint16) * 16  # 12 of 16 bits
+        save(grey, root / "images" / f"cell_{i}.tif")
+        save(mask.astype(np.uint8) * 255, root / "masks" / f"cell_{i}-mask.bmp")
+
+
+def patients(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "scans" / f"patient{i // 3:02}_slice{i % 3}.png")
+        save(mask.astype(np.uint8) * 255, root / "truth" / f"patient{i // 3:02}_slice{i % 3}_seg.png")
+    text = "photos = 'scans'\nmasks = 'truth/{name}_seg.png'\ngroup = '(patient\\d+)_'\n"
+    (root / "dataset.toml").write_text(text)
+
+
+def a_folder_a_case(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / f"case{i}" / "image.png")
+        save(mask.astype(np.uint8) * 255, root / f"case{i}" / "mask.png")
+    (root / "dataset.toml").write_text('photos = "case*/image.png"\nmasks = "{folder}/mask.png"\n')
+
+
+def mixed_sizes(root):
+    for i, (photo, mask) in enumerate([*pictures(6, (96, 64)), *pictures(6, (50, 80))]):
+        save(photo, root / "Photos" / f"{i}.JPG", format="JPEG")
+        save(mask.astype(np.uint8) * 255, root / "Masks" / f"{i}.png")
+
+
+# For each layout: its maker, photos and masks of its description, the number of groups.
+LAYOUTS = {
+    "milesial's imgs and masks": (milesial, "imgs", "masks/{name}_mask.*", PHOTOS),
+    "images and labels, 0 and 1, names with spaces": (zeros_and_ones, "images", "labels/{name}.*", PHOTOS),
+    "photos and masks in one folder": (side_by_side, ".", "{name}_mask.*", PHOTOS),
+    "VOC with a palette": (voc, "JPEGImages", "SegmentationClass/{name}.*", PHOTOS),
+    "16-bit grey TIFF": (grey_tiff, "images", "masks/{name}-mask.*", PHOTOS),
+    "patients as groups": (patients, "scans", "truth/{name}_seg.png", 4),
+    "a folder a case": (a_folder_a_case, "case*/image.png", "{folder}/mask.png", PHOTOS),
+    "mixed sizes": (mixed_sizes, "Photos", "Masks/{name}.*", PHOTOS),
+}
+
+
+@pytest.fixture(scope="module", params=LAYOUTS, ids=lambda name: name.replace(" ", "-"))
+def layout(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("own") / "data"
+    LAYOUTS[request.param][0](root)
+    return root, *LAYOUTS[request.param][1:]
+
+
+def test_a_layout_is_described_and_every_photo_has_its_mask(layout, capsys):
+    root, photos, masks, groups = layout
+    described = describe(root)
+    assert (described.photos, described.masks) == (photos, masks)
+    pairs = list_pairs(root)
+    assert len(pairs) == PHOTOS
+    assert len({pair.name for pair in pairs}) == PHOTOS
+    assert len({pair.car for pair in pairs}) == groups
+    assert {pair.fold for pair in pairs} >= {0, 1, 2}
+    # Each mask is the one that was drawn with its photo.
+    drawn = {mask.tobytes() for _, mask in [*pictures(), *pictures(size=(50, 80))]}
+    assert {read_mask(pair.mask).tobytes() for pair in pairs} <= drawn
+    assert main(["check-data", str(root), "--describe"]) == 0
+    text = capsys.readouterr().out
+    assert f"photos = '{photos}'\nmasks = '{masks}'\n" in text
+    assert f"# {PHOTOS} pairs of {groups} groups; photos without a mask: 0" in text
+    assert all(f"{part} (" in text for part in ("test", "validation", "training"))
+
+
+def test_a_layout_is_checked_trained_evaluated_and_predicted(layout, tmp_path, capsys):
+    root, _, _, groups = layout
+    assert main(["check-data", str(root)]) == 0
+    assert f"{PHOTOS} pairs of {groups} groups checked, faults: none" in capsys.readouterr().out
+    history = fit(tiny(epochs=1, batch_size=2), root, tmp_path / "run", progress=False)
+    assert 0 <= history[0]["dice"] <= 1
+    scores = tmp_path / "scores.json"
+    arguments = ["--weights", str(tmp_path / "run"), "--data", str(root), "--fold", "0,1", "--json", str(scores)]
+    assert main(["evaluate", *arguments]) == 0
+    found = json.loads(scores.read_text())
+    held_out = [pair for pair in list_pairs(root) if pair.fold in (0, 1)]
+    assert found["n_images"] == len(held_out)
+    assert found["n_cars"] == len({pair.car for pair in held_out})
+    photo = held_out[0].photo
+    assert main(["predict", str(photo), "--weights", str(tmp_path / "run"), "--out", str(tmp_path / "masks")]) == 0
+    (mask,) = (tmp_path / "masks").glob("*_mask.png")
+    with Image.open(mask) as predicted, Image.open(photo) as image:
+        assert predicted.size == image.size
+
+
+def test_few_groups_are_split_by_rank_and_many_by_their_names():
+    few = split_groups({f"patient{i}" for i in range(FEW_GROUPS - 1)})
+    assert sorted(few.values()) == sorted(rank % 10 for rank in range(FEW_GROUPS - 1))
+    many = split_groups({f"patient{i}" for i in range(60)})
+    more = split_groups({f"patient{i}" for i in range(90)})
+    assert all(more[group] == fold for group, fold in many.items()), "new groups move no other"
+    assert set(more.values()) == set(range(10))
+
+
+def test_a_group_is_never_in_two_folds(tmp_path):
+    patients(tmp_path)
+    folds = {}
+    for pair in list_pairs(tmp_path):
+        assert folds.setdefault(pair.car, pair.fold) == pair.fold
+    assert sorted(folds) == [f"patient{i:02}" for i in range(4)]
+
+
+def test_the_description_is_written_once_and_read_back(tmp_path, capsys):
+    zeros_and_ones(tmp_path)
+    expected = list_pairs(tmp_path)
+    assert main(["check-data", str(tmp_path), "--write"]) == 0
+    text = (tmp_path / "dataset.toml").read_text()
+    assert "# values in the masks: 0 (12), 1 (12)" in text
+    assert "group = '(patient\\d+)_'" in text, "it asks what belongs together"
+    assert list_pairs(tmp_path) == expected
+    assert main(["check-data", str(tmp_path), "--write"]) != 0
+    assert "exists: edit it" in capsys.readouterr().err
+    assert (tmp_path / "dataset.toml").read_text() == text
+
+
+def test_carvanas_own_layout_stays_carvanas(carvana):
+    assert describe(carvana) is None
+    assert {pair.group for pair in list_pairs(carvana)} == {""}
+
+
+def without_a_mask(root):
+    (root / "labels" / "leaf number 3.png").unlink()
+
+
+def two_masks(root):
+    save(np.zeros((64, 96), np.uint8), root / "labels" / "leaf number 3.bmp")
+
+
+def three_values(root):
+    save(np.arange(96 * 64, dtype=np.uint8).reshape(64, 96) % 3, root / "labels" / "leaf number 3.png")
+
+
+def no_group(root):
+    (root / "dataset.toml").write_text("photos = 'images'\nmasks = 'labels/{name}.png'\ngroup = '(patient\\d)'\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_a_mask, r"leaf number 3.jpg has no mask: add .*labels/leaf number 3\.\*"),
+        (two_masks, r"leaf number 3.jpg has leaf number 3.bmp and leaf number 3.png: keep one of them"),
+        (no_group, r"leaf number 0.jpg has no group: '\(patient\\d\)' in .*dataset.toml is not found in its path"),
+    ],
+)
+def test_what_cannot_be_paired_is_said(tmp_path, damage, message):
+    zeros_and_ones(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(CarvanaError, match=message):
+        list_pairs(tmp_path)
+
+
+def test_a_mask_of_three_values_is_a_fault(tmp_path, capsys):
+    zeros_and_ones(tmp_path)
+    three_values(tmp_path)
+    assert main(["check-data", str(tmp_path)]) == 1
+    assert "leaf number 3.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("photos = images\n", "cannot be read"),
+        ("photos = 'images'\n", "needs masks = '...', a text in quotes"),
+        ("photos = 'images'\nmasks = 7\n", "needs masks = '...', a text in quotes"),
+        ("photos = 'images'\nmasks = 'labels'\n", r"needs \{name\}"),
+        ("photos = 'images'\nmasks = '{name}{other}.png'\n", "cannot be understood"),
+        ("photos = 'images'\nmasks = '{name}.png'\ngroup = '('\n", "cannot be understood"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclases = 2\n", "has clases, which is not known"),
+    ],
+)
+def test_a_wrong_description_is_said(tmp_path, text, message):
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(CarvanaError, match=message) as caught:
+        read_description(tmp_path / "dataset.toml")
+    assert str(tmp_path / "dataset.toml") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_groups_are_too_few(tmp_path):
+    for i, (photo, mask) in enumerate(pictures(2)):
+        save(photo, tmp_path / "images" / f"{i}.png")
+        save(mask.astype(np.uint8) * 255, tmp_path / "masks" / f"{i}.png")
+    with pytest.raises(CarvanaError, match="holds 2 groups: training, validation and test need at least three"):
+        scan_described(Path(tmp_path), describe(tmp_path))
+
+
+def test_a_folder_that_shows_nothing_is_asked_about(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert main(["check-data", str(tmp_path), "--describe"]) != 0
+    assert "write" in capsys.readouterr().err
