@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import write_pair
 from nbclient import NotebookClient
 
 from tools.notebooks import set_up_cell
