@@ -101,7 +101,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
     rows = baselines(training, dataset)
     summary = result.summary()
-    print(table(summary, rows))
+    print(table(summary, rows, "group" if any(pair.group for pair in dataset.pairs) else "car"))
     if len(roots) > 1:
         inside = {root: {pair.name for pair in dataset.pairs if pair.photo.parents[1] == root} for root in roots}
         summary["folders"] = {str(root): result.part(names).summary() for root, names in inside.items() if names}

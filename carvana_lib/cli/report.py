@@ -13,13 +13,13 @@ from ..metrics import accuracy, iou
 _COLUMNS = ["name", "car", "view", "dice", "accuracy", "iou", "boundary_error_px", "tp", "fp", "fn", "tn"]
 
 
-def table(summary: dict[str, object], rows: dict[str, dict[str, float]]) -> str:
-    """The scores as text: the net first, the baselines under it."""
-    interval = "no 95 % interval of Dice: the photos are of a single car, which says nothing about others"
+def table(summary: dict[str, object], rows: dict[str, dict[str, float]], kind: str = "car") -> str:
+    """The scores as text: the net first, the baselines under it. `kind`: what is never split, "car" or "group"."""
+    interval = f"no 95 % interval of Dice: the photos are of a single {kind}, which says nothing about others"
     if summary["dice_ci95"]:
-        interval = "95 % interval of Dice over cars {:.4f} to {:.4f}".format(*summary["dice_ci95"])
+        interval = "95 % interval of Dice over {}s {:.4f} to {:.4f}".format(kind, *summary["dice_ci95"])
     lines = [
-        f"{summary['n_images']} photos of {summary['n_cars']} cars, scored at the masks' own size",
+        f"{summary['n_images']} photos of {summary['n_cars']} {kind}s, scored at the masks' own size",
         f"{'':38}{'Dice':>8}{'accuracy':>10}",
         f"{'U-Net':38}{summary['dice']:8.4f}{summary['accuracy']:10.4f}",
         *(f"{name:38}{row['dice']:8.4f}{row['accuracy']:10.4f}" for name, row in rows.items()),
@@ -31,7 +31,7 @@ def table(summary: dict[str, object], rows: dict[str, dict[str, float]]) -> str:
     worst = summary["worst"]
     lines.append(
         f"worst photo {worst['photo']['name']} {worst['photo']['dice']:.4f}, "
-        f"worst car {worst['car']['name']} {worst['car']['dice']:.4f}"
+        f"worst {kind} {worst['car']['name']} {worst['car']['dice']:.4f}"
     )
     return "\n".join(lines)
 

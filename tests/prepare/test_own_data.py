@@ -132,6 +132,10 @@ def test_a_layout_is_checked_trained_evaluated_and_predicted(layout, tmp_path, c
     scores = tmp_path / "scores.json"
     arguments = ["--weights", str(tmp_path / "run"), "--data", str(root), "--fold", "0,1", "--json", str(scores)]
     assert main(["evaluate", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert " groups, scored at the masks' own size" in printed
+    assert "worst group" in printed
+    assert "same view" not in printed
     found = json.loads(scores.read_text())
     held_out = [pair for pair in list_pairs(root) if pair.fold in (0, 1)]
     assert found["n_images"] == len(held_out)
