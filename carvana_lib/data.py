@@ -34,6 +34,7 @@ class Pair:
     mask: Path
     group: str = ""  # in other data: what is never split, in the place of a car
     group_fold: int = 0  # its fold
+    any_value: bool = False  # any value of the mask but 0 is what is looked for
 
     @property
     def car(self) -> str:
@@ -156,7 +157,8 @@ class CarvanaDataset(Dataset):
         elif self.arrays is not None:
             images, masks = (torch.from_numpy(part[indices]) for part in self.arrays)
         else:
-            decoded = [read_pair(self.pairs[i].photo, self.pairs[i].mask, self.size) for i in indices]
+            pairs = [self.pairs[i] for i in indices]
+            decoded = [read_pair(pair.photo, pair.mask, self.size, pair.any_value) for pair in pairs]
             images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*decoded, strict=True))
         return images.permute(0, 3, 1, 2), masks[:, None]
 
@@ -181,11 +183,11 @@ class CarvanaDataset(Dataset):
         """All soft masks, uint8 (N, H, W) in 0..255."""
         if self.arrays is not None:
             return self.arrays[1]
-        return np.stack([read_mask(pair.mask, self.size) for pair in self.pairs])
+        return np.stack([read_mask(pair.mask, self.size, any_value=pair.any_value) for pair in self.pairs])
 
     def native_mask(self, index: int) -> np.ndarray:
         """The mask as it is on disk: bool (height, width)."""
-        return read_mask(self.pairs[index].mask)
+        return read_mask(self.pairs[index].mask, any_value=self.pairs[index].any_value)
 
     def keep_masks(self, device: torch.device) -> None:
         """Keep every mask at its own size on `device`: 0.3 MB each, since a byte holds eight pixels."""

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .base.errors import CarvanaError
-from .base.image_files import check_turn, displayed_size, open_image, to_rgb, two_colours, upright
+from .base.image_files import check_turn, displayed_size, not_zero, open_image, to_rgb, two_colours, upright
 
 
 def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: bytes | None = None) -> np.ndarray:
@@ -31,6 +31,7 @@ def read_mask(
     size: tuple[int, int] | None = None,
     photo_size: tuple[int, int] | None = None,
     content: bytes | None = None,
+    any_value: bool = False,
 ) -> np.ndarray:
     """Mask at its own size as bool (height, width), or averaged down to `size` as uint8.
 
@@ -41,6 +42,7 @@ def read_mask(
         size: (width, height) to average down to; None keeps the mask's own size.
         photo_size: (width, height) that the mask must have.
         content: the file's bytes, if they were read already; `path` then only names the mask in messages.
+        any_value: any value but 0 is car, as in masks that number what they show, also in 16 bits.
 
     Raises:
         CarvanaError: not an image, damaged, of more than 8 bits, transparent, not two-valued, or not of `photo_size`.
@@ -49,17 +51,19 @@ def read_mask(
         if photo_size is not None and displayed_size(image) != photo_size:
             here, there = ("{}x{}".format(*pixels) for pixels in (displayed_size(image), photo_size))
             raise CarvanaError(f"{path} is {here} but its photo is {there}: use a mask of the photo's size")
-        mask = two_colours(upright(image), path)
+        mask = not_zero(upright(image)) if any_value else two_colours(upright(image), path)
     return mask if size is None else np.asarray(resize(Image.fromarray(mask.astype(np.uint8) * 255), size))
 
 
-def read_pair(photo: str | Path, mask: str | Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    photo: str | Path, mask: str | Path, size: tuple[int, int], any_value: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Photo (height, width, 3) and soft mask (height, width), both uint8 at `size` = (width, height).
 
     Raises CarvanaError if one of the files cannot be read, if the two differ in size, or as `check_turn` says.
     """
     image, photo_size = _read(photo, size, None, mask)
-    return image, read_mask(mask, size, photo_size)
+    return image, read_mask(mask, size, photo_size, any_value=any_value)
 
 
 def _read(

@@ -1,8 +1,9 @@
 """Data sets that are not Carvana's: described by `dataset.toml`, or recognised by their folders.
 
-photos = "images"             # a folder, or a pattern such as "*/images/*.png"
-masks = "labels/{name}.png"   # {name}: the photo's name without its ending; {folder}: its folder; "*" for any ending
-group = "(patient\\d+)_"       # searched in the photo's path: what must not be split; default: each photo by itself
+photos = 'images'             # a folder, or a pattern such as '*/images/*.png'
+masks = 'labels/{name}.png'   # {name}: the photo's name without its ending; {folder}: its folder; * for any ending
+group = '(patient\\d+)_'      # searched in the photo's path: what must not be split; default: each photo by itself
+classes = ['background', 'cell']   # mask value 0, and any other; without it a mask has two values
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ class Description:
     photos: str
     masks: str
     group: str = ""
+    classes: tuple[str, ...] = ()
 
     def to_toml(self) -> str:
         """The text of `dataset.toml`; a text in single quotes is taken as it stands."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return "".join(f"{name} = '{value}'\n" for name, value in values.items() if value)
+        texts = {name: list(value) if name == "classes" else f"'{value}'" for name, value in values.items() if value}
+        return "".join(f"{name} = {text}\n" for name, text in texts.items())
 
 
 def describe(root: Path) -> Description | None:
@@ -58,10 +61,19 @@ def read_description(path: Path) -> Description:
     known = [field.name for field in fields(Description)]
     if wrong := sorted(set(values) - set(known)):
         raise CarvanaError(f"{path} has {', '.join(wrong)}, which is not known: use {', '.join(known)}")
-    for name in known:
+    classes = values.pop("classes", [])
+    if (
+        not isinstance(classes, list)
+        or len(classes) not in (0, 2)
+        or not all(isinstance(name, str) for name in classes)
+    ):
+        raise CarvanaError(
+            f"{path}: classes must be two names, as in ['background', 'cell']; more are not supported yet"
+        )
+    for name in known[:3]:
         if not isinstance(values.get(name, ""), str) or (name != "group" and not values.get(name)):
             raise CarvanaError(f"{path} needs {name} = '...', a text in quotes")
-    description = Description(**values)
+    description = Description(**values, classes=tuple(classes))
     if "{name}" not in description.masks and "{folder}" not in description.masks:
         raise CarvanaError(f"{path}: masks = '{description.masks}' needs {{name}}, as in masks = 'labels/{{name}}.png'")
     try:
@@ -105,8 +117,8 @@ def find_pairs(root: Path) -> tuple[list[tuple], list[str]]:
     return scan_described(root, described) if described else scan(root)
 
 
-def scan_described(root: Path, described: Description) -> tuple[list[tuple[str, Path, Path, str, int]], list[str]]:
-    """Name, photo, mask, group and fold 0 to 9 of every usable pair, sorted by name, and a line for each other photo.
+def scan_described(root: Path, described: Description) -> tuple[list[tuple], list[str]]:
+    """What a `Pair` holds for every usable pair, sorted by name, and one line for each other photo.
 
     File names are read, files are not opened. Raises CarvanaError if there are no photos, or fewer than three groups.
     """
@@ -138,7 +150,7 @@ def scan_described(root: Path, described: Description) -> tuple[list[tuple[str, 
     folds = split_groups({pair[3] for pair in pairs})
     if 0 < len(folds) < 3:
         raise CarvanaError(f"{root} holds {len(folds)} groups: training, validation and test need at least three")
-    return sorted((*pair, folds[pair[3]]) for pair in pairs), faults
+    return sorted((*pair, folds[pair[3]], bool(described.classes)) for pair in pairs), faults
 
 
 def _masks_of(root: Path, described: Description, photo: Path, listed: dict[Path, list[str]]) -> list[Path]:

@@ -213,6 +213,12 @@ def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
     return is_car
 
 
+def not_zero(image: Image.Image) -> np.ndarray:
+    """Where a mask's value, of its palette too, is not 0, or its colour not black: bool (height, width)."""
+    pixels = np.asarray(image)
+    return pixels != 0 if pixels.ndim == 2 else pixels[..., :3].any(axis=2)
+
+
 def _by_colour(image: Image.Image) -> tuple[np.ndarray, set[tuple[int, ...]]]:
     """Where an image is not black, and the RGB colours it uses; no colours if it has more than 256."""
     if image.mode not in ("1", "L", "P"):

@@ -153,7 +153,8 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
 
     def decode(index: int) -> str | None:
         try:
-            images[index], masks[index] = read_pair(pairs[index].photo, pairs[index].mask, size)
+            pair = pairs[index]
+            images[index], masks[index] = read_pair(pair.photo, pair.mask, size, pair.any_value)
         except CarvanaError as error:
             return str(error)
         return None

@@ -33,7 +33,7 @@ def describe_folder(root: Path, write: bool = False) -> str:
         raise CarvanaError(f"{root} holds {what}, or it is Carvana's own and needs no {FILE}; else {cure}")
     pairs, faults = scan_described(root, described)
     sizes, photo_modes, mask_modes, values = Counter(), Counter(), Counter(), Counter()
-    for _, photo, mask, _, _ in pairs:
+    for _, photo, mask, *_ in pairs:
         with open_image(photo) as image:
             sizes["{}x{}".format(*image.size)] += 1
             photo_modes[image.mode] += 1

@@ -149,7 +149,8 @@ def _check_mask(look: Look) -> np.ndarray:
         faults += _wrong_format(path, image)
         if getattr(image, "is_animated", False):
             faults.append(f"{path} has several frames, and only the first is read: save it as one")
-    mask = read_mask(path, photo_size=None if look.turned else look.size, content=content)
+    size = None if look.turned else look.size
+    mask = read_mask(path, photo_size=size, content=content, any_value=look.pair.any_value)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if look.pair.group:  # in other data a photo may show nothing, or be full of what is looked for
         return mask

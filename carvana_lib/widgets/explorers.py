@@ -50,7 +50,7 @@ class Turntable(Tool):
         pair = self._views()[self.turn.value - 1]
         if pair.name not in self._read:
             photo = shrink(read_photo(pair.photo))
-            self._read[pair.name] = photo, read_mask(pair.mask, photo.shape[1::-1]) > 127
+            self._read[pair.name] = photo, read_mask(pair.mask, photo.shape[1::-1], any_value=pair.any_value) > 127
         photo, mask = self._read[pair.name]
         self.show(overlay(photo, mask, self.opacity.value) if self.opacity.value else photo)
         self.caption.value = f"{pair.name}: view {pair.view}, {mask.mean():.1%} of the photo is car."

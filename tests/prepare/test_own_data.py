@@ -78,6 +78,15 @@ def a_folder_a_case(root):
     (root / "dataset.toml").write_text('photos = "case*/image.png"\nmasks = "{folder}/mask.png"\n')
 
 
+def numbered_cells(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo.convert("L"), root / "images" / f"dish{i // 2:02}_{i % 2}.png")
+        numbers = mask * (1 + np.arange(96) // 10 * 40).astype(np.uint16)  # 1 to 361: more than 8 bits
+        save(numbers, root / "labels" / f"dish{i // 2:02}_{i % 2}.png")
+    text = "photos = 'images'\nmasks = 'labels/{name}.png'\ngroup = '(dish\\d+)_'\nclasses = ['background', 'cell']\n"
+    (root / "dataset.toml").write_text(text)
+
+
 def mixed_sizes(root):
     for i, (photo, mask) in enumerate([*pictures(6, (96, 64)), *pictures(6, (50, 80))]):
         save(photo, root / "Photos" / f"{i}.JPG", format="JPEG")
@@ -93,6 +102,7 @@ LAYOUTS = {
     "16-bit grey TIFF": (grey_tiff, "images", "masks/{name}-mask.*", PHOTOS),
     "patients as groups": (patients, "scans", "truth/{name}_seg.png", 4),
     "a folder a case": (a_folder_a_case, "case*/image.png", "{folder}/mask.png", PHOTOS),
+    "numbered cells in 16 bits": (numbered_cells, "images", "labels/{name}.png", 6),
     "mixed sizes": (mixed_sizes, "Photos", "Masks/{name}.*", PHOTOS),
 }
 
@@ -115,7 +125,7 @@ def test_a_layout_is_described_and_every_photo_has_its_mask(layout, capsys):
     assert {pair.fold for pair in pairs} >= {0, 1, 2}
     # Each mask is the one that was drawn with its photo.
     drawn = {mask.tobytes() for _, mask in [*pictures(), *pictures(size=(50, 80))]}
-    assert {read_mask(pair.mask).tobytes() for pair in pairs} <= drawn
+    assert {read_mask(pair.mask, any_value=pair.any_value).tobytes() for pair in pairs} <= drawn
     assert main(["check-data", str(root), "--describe"]) == 0
     text = capsys.readouterr().out
     assert f"photos = '{photos}'\nmasks = '{masks}'\n" in text
@@ -230,6 +240,8 @@ def test_a_mask_of_three_values_is_a_fault(tmp_path, capsys):
         ("photos = 'images'\nmasks = '{name}{other}.png'\n", "cannot be understood"),
         ("photos = 'images'\nmasks = '{name}.png'\ngroup = '('\n", "cannot be understood"),
         ("photos = 'images'\nmasks = '{name}.png'\nclases = 2\n", "has clases, which is not known"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclasses = ['sky', 'road', 'car']\n", "must be two names"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclasses = 2\n", "must be two names"),
     ],
 )
 def test_a_wrong_description_is_said(tmp_path, text, message):
