@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from carvana_lib.base.described import find_pairs
+from carvana_lib.data import list_pairs
 from tools.render import cells
 
 CELLS = Path(__file__).parents[2] / "data" / "cells"
@@ -31,35 +31,33 @@ def touching(labels: np.ndarray) -> set[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def pairs():
-    found, faults = find_pairs(CELLS)
-    assert faults == []
-    return found
+    return list_pairs(CELLS)
 
 
 @pytest.fixture(scope="module")
 def labels(pairs) -> dict[str, np.ndarray]:
-    return {name: read(mask) for name, _, mask, _, _ in pairs}
+    return {pair.name: read(pair.mask) for pair in pairs}
 
 
 def test_forty_pictures_of_ten_dishes_and_no_other_files(pairs):
     names = [f"dish{dish:02d}_field{field}" for dish in range(1, 11) for field in range(1, 5)]
-    assert [pair[0] for pair in pairs] == names
-    assert [pair[3] for pair in pairs] == [name[:6] for name in names]
+    assert [pair.name for pair in pairs] == names
+    assert [pair.car for pair in pairs] == [name[:6] for name in names]
     files = {path for path in CELLS.rglob("*") if path.is_file()}
-    assert files == {path for pair in pairs for path in pair[1:3]} | {CELLS / "dataset.toml"}
+    assert files == {path for pair in pairs for path in (pair.photo, pair.mask)} | {CELLS / "dataset.toml"}
     assert sum(path.stat().st_size for path in files) < 2_000_000
 
 
 def test_every_split_has_dishes(pairs):
-    assert sorted({pair[4] for pair in pairs}) == list(range(10))
+    assert sorted({pair.fold for pair in pairs}) == list(range(10))
 
 
 def test_pictures_are_16_bit_grey_and_use_few_of_the_bits(pairs):
-    for _, photo, mask, _, _ in pairs:
-        for path, kind in ((photo, "TIFF"), (mask, "PNG")):
+    for pair in pairs:
+        for path, kind in ((pair.photo, "TIFF"), (pair.mask, "PNG")):
             with Image.open(path) as image:
                 assert (image.format, image.mode, image.size) == (kind, "I;16", (256, 256))
-        picture = read(photo)
+        picture = read(pair.photo)
         assert picture.dtype == np.uint16
         assert picture.min() >= 90
         assert 190 < picture.max() < 460
@@ -88,10 +86,9 @@ def test_cells_have_several_sizes(labels):
 
 
 def test_cells_are_brighter_than_what_is_around_them(pairs, labels):
-    for name, photo, *_ in pairs:
-        picture = read(photo).astype(float) - cells.OFFSET
-        inside, outside = picture[labels[name] > 0].mean(), picture[labels[name] == 0].mean()
-        assert 1.3 * outside < inside < 4 * outside, name
+    for pair in pairs:
+        picture, cell = read(pair.photo).astype(float) - cells.OFFSET, labels[pair.name] > 0
+        assert 1.3 < picture[cell].mean() / picture[~cell].mean() < 4, pair.name
 
 
 @pytest.mark.parametrize(("dish", "field"), [(3, 2), (6, 4)])

@@ -177,6 +177,44 @@ def test_mask_is_two_valued_and_thresholded_at_half(tmp_path: Path) -> None:
         assert np.unique(np.asarray(mask.convert("L"))).tolist() == [0, 255]
 
 
+def test_parts_are_what_covers_most_and_fill_the_mask() -> None:
+    shares = np.zeros((1, 6, 4))  # body, glass, wheel, light
+    shares[0] = [
+        (0.1, 0.6, 0.0, 0.2),
+        (0.0, 0.1, 0.5, 0.0),
+        (0.2, 0.0, 0.0, 0.3),
+        (1.0, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.4, 0.0, 0.0),
+    ]
+    image = finish.parts_image(shares, np.array([[1, 1, 1, 1, 1, 0]]))
+    assert image.mode == "P"
+    assert np.asarray(image).tolist() == [[2, 3, 4, 1, 1, 0]]
+    assert len(np.unique(np.asarray(image.convert("RGB"))[0], axis=0)) == 5
+
+
+def test_body_between_the_spokes_is_wheel() -> None:
+    shares = np.zeros((5, 7, 4))
+    shares[..., 0] = 1.0
+    shares[0:5, 0:5] = (0.0, 0.0, 1.0, 0.0)
+    shares[1, 1:4] = (1.0, 0.0, 0.0, 0.0)  # the wheel arch behind the spokes
+    shares[3, 1] = (0.0, 0.0, 0.0, 1.0)
+    mask = np.ones((5, 7), np.uint8)
+    mask[3, 3] = 0  # the floor is seen between the spokes
+    labels = np.asarray(finish.parts_image(shares, mask))
+    assert labels[1].tolist() == [3] * 5 + [1, 1]
+    assert labels[3].tolist() == [3, 4, 3, 0, 3, 1, 1]
+
+
+def test_part_labels_are_fitted_to_the_masks_that_are_there(tmp_path: Path) -> None:
+    _fake_car(tmp_path / "sample", CARS[0])
+    shares = np.ones((params.HEIGHT, params.WIDTH, 4)) * (0.0, 1.0, 0.0, 0.0)
+    finish.save_parts(tmp_path / "scratch", CARS[0].car, 5, shares, tmp_path / "sample")
+    path = tmp_path / "scratch" / "parts" / f"{CARS[0].car}_05_parts.png"
+    with Image.open(path) as parts_file, Image.open(finish.paths(tmp_path / "sample", CARS[0].car, 5)[1]) as mask:
+        assert np.array_equal(np.asarray(parts_file), 2 * np.asarray(mask))
+
+
 def test_development_adds_a_little_noise_and_always_the_same() -> None:
     photo = np.full((params.HEIGHT, params.WIDTH, 3), 128, np.uint8)
     first = finish.developed(photo, CARS[0], 1)
@@ -192,6 +230,7 @@ def _fake_car(out: Path, spec: params.CarSpec) -> None:
     coverage[100:200, 100:340] = 1.0
     for view in range(1, 17):
         finish.save_view(out, spec, view, photo, coverage)
+        finish.save_parts(out, spec.car, view, np.dstack([coverage] * 4), out)
 
 
 def test_table_and_sheet_list_complete_cars_only(tmp_path: Path) -> None:
@@ -217,6 +256,33 @@ def test_a_drawn_car_is_moved_whole(tmp_path: Path) -> None:
     finish.move_car(tmp_path / "scratch", tmp_path / "out", CARS[0].car)
     assert finish.complete(tmp_path / "out", CARS[0].car)
     assert not [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
+
+
+def test_part_labels_alone_are_moved_beside_the_photos(tmp_path: Path) -> None:
+    _fake_car(tmp_path / "scratch", CARS[0])
+    finish.move_car(tmp_path / "scratch", tmp_path / "out", CARS[0].car, photos=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["parts"]
+    assert len(list((tmp_path / "out" / "parts").iterdir())) == 16
+    assert not finish.photographed(tmp_path / "out", CARS[0].car)
+
+
+@pytest.mark.parametrize(("missing", "photos"), [(0, True), (1, True), (2, False)])
+def test_only_what_is_missing_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int, photos: bool
+) -> None:
+    _fake_car(tmp_path, CARS[0])
+    finish.paths(tmp_path, CARS[0].car, 7)[missing].unlink()
+    assert not finish.complete(tmp_path, CARS[0].car)
+    drawn = []
+
+    def draw(spec: params.CarSpec, out: Path, samples: int, threads: int, photos: bool) -> None:
+        drawn.append((spec.car, photos))
+        _fake_car(out, spec)
+
+    monkeypatch.setattr("tools.render.__main__.draw_car", draw)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert main(["--out", str(tmp_path), "--cars", "1"]) == 0
+    assert drawn == [(CARS[0].car, photos)]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path: Path) -> None:
@@ -246,6 +312,7 @@ def test_finished_cars_need_no_blender(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["--out", str(tmp_path), "--cars", "1"]) == 0
     assert "1 of 1 cars are already complete" in capsys.readouterr().out
     assert (tmp_path / "metadata.csv").is_file()
+    assert (tmp_path / "parts" / "dataset.toml").read_text(encoding="utf-8") == finish.DESCRIPTION
 
 
 def test_missing_blender_is_said_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Draw the bundled sample: cars on a turntable with exact masks, in the layout of the Carvana data.
+"""Draw the bundled sample: cars on a turntable with exact masks and part labels, in the layout of the Carvana data.
 
-python -m tools.render --out data/sample --cars 24 --seed 0   # everything; finished cars are kept
+python -m tools.render --out data/sample --cars 24 --seed 0   # what is missing; finished cars are kept
 python -m tools.render --out data/sample --car 3              # the 16 views of one car, named by position or id
 """
 
@@ -51,7 +51,8 @@ def draw_all(specs: Sequence[CarSpec], args: argparse.Namespace) -> None:
         raise SystemExit("error: Blender is missing; with Python 3.11: pip install -r tools/render/requirements.txt")
     start = time.monotonic()
     for done, spec in enumerate(todo, 1):
-        draw_car(spec, args.out, args.samples, args.threads)
+        photos = args.overwrite or not finish.photographed(args.out, spec.car)
+        draw_car(spec, args.out, args.samples, args.threads, photos)
         spent = time.monotonic() - start
         left = spent / done * (len(todo) - done)
         print(
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         draw_all(chosen(specs, args.car), args)
         finish.write_table(args.out, specs)
+        finish.write_description(args.out)
         if args.sheet:
             finish.write_sheet(args.out, specs, args.sheet)
     except OSError as error:

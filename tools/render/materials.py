@@ -218,3 +218,29 @@ def fittings(spec: CarSpec) -> dict[str, bpy.types.Material]:
         "inside": plain("inside", (0.05, 0.05, 0.05), 0.0, 0.6),
         "plate": _plate(),
     }
+
+
+def _in_wheel(nodes: Nodes, spec: CarSpec) -> bpy.types.NodeSocket:
+    """1 where a point is no further from an axle than the tyre is, seen from the side, else 0."""
+    x, _, z = nodes.axes()
+    along = nodes.math("SUBTRACT", nodes.math("ABSOLUTE", x), spec.wheelbase / 2)
+    up = nodes.math("SUBTRACT", z, spec.wheel_radius)
+    squares = [nodes.math("MULTIPLY", distance, distance) for distance in (along, up)]
+    return nodes.math("LESS_THAN", nodes.math("ADD", *squares), spec.wheel_radius**2)
+
+
+def labels(name: str, spec: CarSpec) -> bpy.types.Material:
+    """Flat colours instead of the looks of the "shell" or of a fitting: red glass, green wheel, blue light, black body.
+
+    The material shines by itself, so the share of a colour in a pixel is the share of that part.
+    """
+    glass, wheel, light = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    made, nodes = material(f"label {name}")
+    colour: Value = wheel if name in ("rubber", "rim", "disc") else (0.0, 0.0, 0.0)
+    if name in ("black", "chrome"):  # bolts, callipers and hub caps; and trim, which is body
+        colour = nodes.mix(_in_wheel(nodes, spec), colour, wheel)
+    if name == "shell":
+        for zone, part in (("tail", light), ("head", light), ("glass", glass)):
+            colour = nodes.mix(nodes.inside(zone), colour, part)
+    nodes.finish(nodes.shader("ShaderNodeEmission", Color=colour, Strength=1.0))
+    return made

@@ -141,6 +141,11 @@ def mask_name(car: str, view: int) -> str:
     return f"{car}_{view:02d}_mask.gif"
 
 
+def parts_name(car: str, view: int) -> str:
+    """File name of the part labels; `view` counts from 1."""
+    return f"{car}_{view:02d}_parts.png"
+
+
 def _jitter(random: Random, value: float, share: float) -> float:
     return value * (1.0 + random.uniform(-share, share))
 

@@ -1,4 +1,4 @@
-"""One car in the studio: its photos and masks, drawn by Blender's Cycles."""
+"""One car in the studio: its photos, masks and part labels, drawn by Blender's Cycles."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _settings(samples: int, threads: int) -> bpy.types.Scene:
 
 
 def _rendered(scene: bpy.types.Scene, size: tuple[int, int], path: Path) -> Array:
-    """The scene as a picture, uint8 (height, width, 3); the file at `path` is only used on the way."""
+    """The scene as a picture, uint8 (height, width, 4); the file at `path` is only used on the way."""
     scene.render.resolution_x, scene.render.resolution_y = size
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image.convert("RGBA"))
     path.unlink()
     return pixels
 
@@ -95,11 +95,38 @@ def _mask_scene(scene: bpy.types.Scene, car: list[bpy.types.Object]) -> None:
     scene.view_settings.view_transform, scene.view_settings.exposure = "Raw", 0.0
 
 
-def draw(spec: CarSpec, scratch: Path, samples: int, threads: int, views: list[int]) -> tuple[list[Array], list[Array]]:
+def _label_scene(scene: bpy.types.Scene, spec: CarSpec, car: list[bpy.types.Object]) -> None:
+    """After `_mask_scene`: make it a car in the colours of its parts before nothing, not even black."""
+    bpy.context.view_layer.material_override = None
+    for item in car:
+        item.data.materials[0] = materials.labels(item.name, spec)
+    scene.render.film_transparent = True
+    scene.render.image_settings.color_mode = "RGBA"
+    scene.render.dither_intensity = 0.0
+
+
+def _smaller(picture: Array) -> Array:
+    """The shares (320, 480) or (320, 480, N) of each pixel, from a picture at the scale of masks."""
+    k = MASK_SCALE
+    return picture.reshape(HEIGHT, k, WIDTH, k, *picture.shape[2:]).mean((1, 3)) / 255.0
+
+
+def _part_shares(picture: Array) -> Array:
+    """The shares (320, 480, 4) of body, glass, wheel and light, from a picture of `_label_scene`."""
+    car = picture[..., 3:].astype(float)
+    others = picture[..., :3] * (car / 255.0)
+    return _smaller(np.concatenate([car - others.sum(-1, keepdims=True), others], -1))
+
+
+def draw(
+    spec: CarSpec, scratch: Path, samples: int, threads: int, views: list[int], photos: bool = True
+) -> tuple[list[Array], list[Array], list[Array]]:
     """Draw views of one car; views are counted from 1.
 
     Returns:
-        A photo of each view, uint8 (320, 480, 3), and its coverage, float (320, 480): the car's share of each pixel.
+        A photo of each view, uint8 (320, 480, 3); its coverage, float (320, 480): the car's share of each pixel; and
+        the shares of its parts, float (320, 480, 4): body, glass, wheel, light. Without `photos` the first two lists
+        are empty.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     pivot = studio.build(spec)
@@ -117,11 +144,9 @@ def draw(spec: CarSpec, scratch: Path, samples: int, threads: int, views: list[i
             pictures.append(_rendered(scene, size, file))
         return pictures
 
-    photos = all_views((WIDTH, HEIGHT))
+    large = (WIDTH * MASK_SCALE, HEIGHT * MASK_SCALE)
+    taken = [picture[..., :3] for picture in all_views((WIDTH, HEIGHT))] if photos else []
     _mask_scene(scene, car)
-    k = MASK_SCALE
-    coverages = [
-        picture[..., 0].reshape(HEIGHT, k, WIDTH, k).mean((1, 3)) / 255.0
-        for picture in all_views((WIDTH * k, HEIGHT * k))
-    ]
-    return photos, coverages
+    coverages = [_smaller(picture[..., 0]) for picture in all_views(large)] if photos else []
+    _label_scene(scene, spec, car)
+    return taken, coverages, [_part_shares(picture) for picture in all_views(large)]
