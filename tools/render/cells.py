@@ -27,6 +27,7 @@ DESCRIPTION = r"""# Drawn microscope pictures, 16-bit grey. In a mask 0 is backg
 photos = 'images'
 masks = 'labels/{name}.png'
 group = '(dish\d+)_'
+classes = ['background', 'cell']
 """
 
 
