@@ -121,7 +121,7 @@ def make_environment(folder: Path, name: str, place: Place) -> Path:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = [*uv, "pip", "install", "--quiet", "--python", python]
     if name == "lowest":
-        oldest = ["--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml", "--extra", "onnx"]
+        oldest = ["--resolution", "lowest-direct", ROOT / "pyproject.toml", "--extra", "onnx"]
         listed = subprocess.run(
             [*uv, "pip", "compile", "--quiet", "--python", python, "--no-header", *oldest],
             capture_output=True, text=True, check=True,
