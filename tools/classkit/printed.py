@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 _TEMPLATES.filters["gift"] = lambda text: re.sub(r"([\\~=#{}:])", r"\\\1", text).replace("\n", " ")
+_HEADING = re.compile(r'<(h\d)[^>]*>(.*?)<a class="anchor-link".*?</a></\1>')
 
 
 def render(template: str, **values: object) -> str:
@@ -24,4 +26,12 @@ def render(template: str, **values: object) -> str:
 
 def web_page(text: str, small: bool = False) -> str:
     """Markdown as a web page; `small` letters bring a full sheet onto one side of A4."""
-    return render("page.html", title=text.splitlines()[0].lstrip("# "), body=markdown2html(text), small=small)
+    body = _HEADING.sub(_anchored, markdown2html(text))
+    return render("page.html", title=text.splitlines()[0].lstrip("# "), body=body, small=small)
+
+
+def _anchored(heading: re.Match) -> str:
+    """The heading with the anchor that GitHub makes of it, as links are written, instead of nbconvert's."""
+    plain = html.unescape(re.sub(r"<[^>]+>", "", heading[2])).lower()
+    anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+    return f'<{heading[1]} id="{anchor}">{heading[2]}</{heading[1]}>'
