@@ -50,6 +50,7 @@ def no_test_car(six_cars, tmp_path_factory) -> Path:
 def outputs(number: str, data: Path, folder: Path, monkeypatch) -> str:
     """All that a notebook prints, or shows as a table, with the photos in `data`. It runs in `folder`."""
     monkeypatch.setenv("CARVANA_DATA", str(data))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on a busy machine threads wait for one another
     notebook = nbformat.read(next(NOTEBOOKS.glob(f"{number}_*.ipynb")), as_version=4)
     execute(notebook, folder)  # raises an error if a cell does
     found = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
