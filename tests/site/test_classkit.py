@@ -93,6 +93,35 @@ def test_no_solution_and_no_hidden_test_is_there(folder):
     assert secrets > 50, "the solutions were not found, so nothing was tested"
 
 
+def code(path: Path) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_no_line_of_code_changes_on_the_way(folder, teacher):
+    """A call such as `ways[name](photo)` looks like a link."""
+    for path in NOTEBOOKS:
+        assert code(folder / "notebooks" / path.name) == code(path)
+        solved = ROOT / "notebooks" / "exercises" / path.name
+        mine = [text.removeprefix(f"{kit.LATER}\n") for text in code(teacher / "exercises" / path.name)]
+        assert mine == code(solved)
+    cells = [
+        nbformat.v4.new_code_cell("ways[name](photo)"),
+        nbformat.v4.new_markdown_cell("[a](b.md) and [c](https://d)"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    kit.change_prose(notebook, lambda link: link[1])
+    assert [cell.source for cell in notebook.cells] == ["ways[name](photo)", "a and [c](https://d)"]
+
+
+def test_a_folder_that_is_no_kit_is_not_removed(tmp_path):
+    (tmp_path / "class").mkdir()
+    mine = tmp_path / "class" / "thesis.txt"
+    mine.write_text("years of work")
+    with pytest.raises(SystemExit, match="class exists and is no class kit: remove it, or name another place"):
+        kit.write_class(tmp_path / "class")
+    assert mine.read_text() == "years of work"
+
+
 def test_no_empty_cell_and_no_word_about_shown_solutions_puzzles_students(folder):
     for path in (folder / "notebooks" / "exercises").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells

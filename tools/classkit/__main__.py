@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -59,7 +60,7 @@ def main() -> int:
 
 def write_class(out: Path) -> None:
     """Write the students' folder, and beside it a zip of it."""
-    shutil.rmtree(out, ignore_errors=True)
+    clear(out, "READY.ipynb")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, out / name, ignore=shutil.ignore_patterns("__pycache__", "runs", ".*"))
     for name in FILES:
@@ -80,12 +81,11 @@ def write_class(out: Path) -> None:
 
 def write_teacher(out: Path) -> None:
     """Write solutions, quiz, handouts, worksheet and the teacher's pages, with index.html that lists them."""
-    shutil.rmtree(out, ignore_errors=True)
-    (out / "exercises").mkdir(parents=True)
+    clear(out, "quiz.gift")
+    (out / "exercises").mkdir()
     for path in sorted((NOTEBOOKS / "exercises").glob("[01]*.ipynb")):
         notebook = explained(read(path))
-        for cell in notebook.cells:
-            cell.source = _LINK.sub(r"\1", cell.source)  # nbgrader copies the file to where no link holds
+        change_prose(notebook, lambda link: link[1])  # nbgrader copies the file to where no link holds
         nbformat.write(notebook, out / "exercises" / path.name)
     pages = {path.stem: path.read_text(encoding="utf-8") for path in TEACH.glob("*.md")}
     pages |= {"worksheet": worksheet(), "quiz": quiz("quiz.md", "print"), "quiz_answers": quiz("quiz.md", "answers")}
@@ -98,6 +98,15 @@ def write_teacher(out: Path) -> None:
         (out / f"{name}.html").write_text(page, encoding="utf-8")
     titles = [(f"{name}.html", text.splitlines()[0].lstrip("# ")) for name, text in sorted(pages.items())]
     (out / "index.html").write_text(web_page(render("teacher.md", pages=titles)), encoding="utf-8")
+
+
+def clear(folder: Path, mark: str) -> None:
+    """An empty folder in place of an older kit, known by the file `mark`; another folder of this name stays."""
+    if folder.exists() and not (folder / mark).exists():
+        raise SystemExit(f"{folder} exists and is no class kit: remove it, or name another place with --out")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / mark).touch()  # first of all, so that a run that was stopped can be repeated
 
 
 def _for_teacher(target: str, anchor: str | None, pages: dict[str, str]) -> str:
@@ -153,9 +162,15 @@ def relink(page: Path, out: Path) -> str:
     if page.suffix != ".ipynb":
         return _LINK.sub(held, page.read_text(encoding="utf-8"))
     notebook = read(page)
-    for cell in notebook.cells:
-        cell.source = _LINK.sub(held, cell.source) if cell.cell_type == "markdown" else cell.source
+    change_prose(notebook, held)
     return nbformat.writes(notebook)
+
+
+def change_prose(notebook: NotebookNode, link: Callable[[re.Match], str]) -> None:
+    """Replace every relative link in the Markdown; in code the same signs mean a call."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _LINK.sub(link, cell.source)
 
 
 def on_the_web(path: Path, anchor: str | None) -> str:
