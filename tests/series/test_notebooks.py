@@ -9,6 +9,8 @@ import pytest
 from nbconvert import HTMLExporter
 from notebook_rules import DESCRIBED, faults, helpers, import_faults, setup_cell
 
+from tools.notebooks import set_up_cell
+
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
 NOTEBOOKS = {path: nbformat.read(path, as_version=4) for path in PATHS}
@@ -49,7 +51,11 @@ def test_apps_and_exercises_import_as_notebooks_do(path):
 )
 def test_a_page_without_a_kernel_shows_the_tools_still_picture(number, tool):
     notebook = next(notebook for path, notebook in NOTEBOOKS.items() if path.name.startswith(number))
-    cell = next(cell for cell in notebook.cells if cell.cell_type == "code" and f"\n{tool}(" in f"\n{cell.source}")
+    cell = next(
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and re.search(rf"^(tool = )?{tool}\(", cell.source, re.MULTILINE)
+    )
     # The sentence is also drawn into the picture: nbconvert's other template leaves out alt texts.
     page, _ = HTMLExporter(template_name="classic").from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     pictures = re.findall(r"<img[^>]*>", page)
@@ -68,7 +74,8 @@ def test_no_helper_is_defined_twice_or_is_in_the_library_too():
 
 
 def test_the_set_up_cell_is_the_same_everywhere():
-    assert len({setup_cell(notebook) for notebook in NOTEBOOKS.values()}) == 1
+    exercises = [nbformat.read(path, as_version=4) for path in (ROOT / "notebooks" / "exercises").glob("*.ipynb")]
+    assert {setup_cell(notebook) for notebook in [*NOTEBOOKS.values(), *exercises]} == {set_up_cell()}
 
 
 def broken(change):
