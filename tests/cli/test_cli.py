@@ -396,7 +396,7 @@ def test_a_full_memory_is_said_in_one_line(carvana, monkeypatch, capsys, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("carvana_lib.prepare.doctor.scan", fail)
+    monkeypatch.setattr("carvana_lib.prepare.doctor.find_pairs", fail)
     assert "not enough memory: end other programs" in failure(capsys, "check-data", carvana)
 
 
