@@ -455,7 +455,7 @@ def test_a_disk_that_fills_up_while_training_leaves_a_run_that_goes_on(carvana, 
         save(state, path)
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(CarvanaError, match=r"cannot write .*last\.pt .*free some space, then resume from the checkpoint before"):
+    with pytest.raises(CarvanaError, match=r"cannot write .*last\.pt .*free some space, then resume from the"):
         fit(config, carvana, out, progress=False)
     assert load_checkpoint(out)["step"] == 3
     fit(config, carvana, out, resume=True, progress=False)
