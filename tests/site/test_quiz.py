@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from carvana_lib import UNet, accuracy, dice, iou, read_mask
+from carvana_lib import UNet, accuracy, boundary, dice, held_out_fold, iou, load_pretrained, read_mask, read_photo
 from carvana_lib.config import preset
 from carvana_lib.data import TEST_FOLD, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from carvana_lib.extras.submission import rle_encode
 from carvana_lib.images import resize
-from carvana_lib.losses import bce_loss
+from carvana_lib.losses import bce_loss, dice_loss
 from carvana_lib.pictures.u_drawing import record_levels
+from carvana_lib.prediction import predict_array
 from tools.classkit import __main__ as kit
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,19 @@ def counts(tp: int, fp: int, fn: int, tn: int = 0) -> torch.Tensor:
 def shape_of_a_mask() -> str:
     mask = read_mask(list_pairs(SAMPLE)[0].mask)
     return f"{mask.shape}, `{mask.dtype}`"
+
+
+def wrong_pixels_near_the_outline() -> str:
+    """Four sides of notebook 01's car: the first whole distance that holds more than 99 % of the wrong pixels."""
+    model, config = load_pretrained("small")
+    wrong, everywhere = [], []
+    for pair in list_pairs(SAMPLE, [held_out_fold(SAMPLE)], cars=1)[2::4]:
+        true, mask = read_mask(pair.mask), predict_array(model, read_photo(pair.photo), config.size) > 0.5
+        everywhere.append(distance_transform_edt(~boundary(true)))
+        wrong.append(everywhere[-1][mask != true])
+    distance = next(d for d in range(1, 100) if (np.concatenate(wrong) <= d).mean() > 0.99)
+    assert (np.stack(everywhere) <= distance).mean() < 0.05  # "a few per cent of the photo"
+    return f"within {distance} pixels"
 
 
 def scores_of_an_empty_mask() -> str:
@@ -78,6 +93,37 @@ def dice_and_iou() -> str:
     return f"{dice(counts(4, 1, 2, 9)).item():.3f} and {iou(counts(4, 1, 2, 9)).item():.3f}"
 
 
+def pull_at_a_sure_miss() -> str:
+    """All pixels of a photo are right but one pixel of car."""
+    truth = torch.zeros(1, 1, 40, 60)
+    truth[..., 12:30, 15:43] = 1
+    logits = 20 * truth - 10
+    logits[..., 20, 20] = -8
+    p, logits = torch.sigmoid(logits), logits.requires_grad_()
+    losses = {"BCE": bce_loss, "Dice": dice_loss}
+    pull = {name: torch.autograd.grad(loss(logits, truth), logits)[0][0, 0, 20, 20] for name, loss in losses.items()}
+    assert pull["BCE"].item() * truth.numel() == pytest.approx(-1, abs=1e-3)
+    # What remains of Dice's gradient without 2 / (T + s), as in notebook 05: y - D p is nearly 1.
+    factor = -pull["Dice"] * (p.square().sum() + truth.sum() + 1) / 2
+    p = p[0, 0, 20, 20].item()
+    assert factor.item() == pytest.approx(p * (1 - p), rel=1e-2)
+    return f"{max(pull, key=lambda name: abs(pull[name]))}; the gradient of Dice has the factor p (1 - p)"
+
+
+def squares_and_the_one() -> str:
+    """500 pixels of car are right; which p of one more pixel is best for a soft target, with squares, with sums?"""
+    p = torch.arange(1, 100, dtype=torch.float64) / 100
+    for y, hardest in ((0.3, 0.01), (0.7, 0.99)):
+        car = torch.ones(1, 1, 1, 500, dtype=torch.float64)
+        target = torch.cat([car, torch.full_like(car[..., :1], y)], 3)
+        squares = [dice_loss(torch.cat([40 * car, one.logit().view(1, 1, 1, 1)], 3), target).item() for one in p]
+        sums = 1 - (2 * (500 + p * y) + 1) / (1000 + p + y + 1)
+        assert (p[np.argmin(squares)].item(), p[sums.argmin()].item()) == (y, hardest)
+    nothing, sure = torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), -200.0)
+    assert dice_loss(sure, nothing).item() == 0
+    return "0/0" if dice_loss(sure, nothing, smooth=0).isnan() else "a number"
+
+
 def best_cut_of_a_calibrated_net() -> str:
     """Groups of pixels with every probability, as many of them car as foretold: where is the best cut at Dice 0.6?"""
     p = np.linspace(0.0005, 0.9995, 1000)
@@ -103,12 +149,12 @@ def mean_of_forty() -> str:
     return f"the mean over {len(both)}"
 
 
-# What an answer must say, computed; a text that only contains a digit stands there with the reason.
+# What an answer must say, computed.
 COMPUTED = {
     "01.1": shape_of_a_mask,
     "01.2": lambda: f"{dice(counts(90, 10, 50)).item():.2f}",
     "01.3": lambda: f"{dice(counts(0, 5, 7)).item():.0f}, however far",
-    "01.5": lambda: "within 3 pixels",  # the notebook's own checkpoint measures it
+    "01.5": wrong_pixels_near_the_outline,
     "02.1": scores_of_an_empty_mask,
     "02.3": accuracy_from_dice,
     "02.5": fold_of_the_car,
@@ -118,8 +164,8 @@ COMPUTED = {
     "04.2": two_convolutions,
     "05.1": dice_and_iou,
     "05.2": lambda: f"exactly {torch.sigmoid(torch.tensor(-200.0)).item():.0f} in float32",
-    "05.3": lambda: "p (1 - p)",
-    "05.4": lambda: "0/0",
+    "05.3": pull_at_a_sure_miss,
+    "05.4": squares_and_the_one,
     "07.3": lambda: f"About {520 / (2 * 20_000):.3f}",
     "08.3": lambda: f"On fold {TEST_FOLD}",
     "08.4": lambda: f"At {best_cut_of_a_calibrated_net()}",
