@@ -12,6 +12,7 @@ from notebook_rules import DESCRIBED, faults, helpers, import_faults, setup_cell
 from tools.notebooks import set_up_cell
 
 ROOT = Path(__file__).parents[2]
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PATHS = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
 NOTEBOOKS = {path: nbformat.read(path, as_version=4) for path in PATHS}
 
@@ -151,3 +152,44 @@ def test_a_broken_rule_is_noticed(change, message):
 def test_a_helper_is_found_in_its_notebook():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("def twice(x):\n    return 2 * x")])
     assert helpers(notebook) == {"twice"}
+
+
+def predictions(path):
+    """Of each "Predict, then run": the code cell that answers it, and the Markdown directly after that cell."""
+    cells = NOTEBOOKS[path].cells
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "markdown" and "**Predict, then run.**" in cell.source:
+            at = next(i for i in range(place + 1, len(cells)) if cells[i].cell_type == "code")
+            after = cells[at + 1] if at + 1 < len(cells) else None
+            yield cells[at], after.source if after and after.cell_type == "markdown" else ""
+
+
+def output_text(cell):
+    """What a cell printed, its tables, and the alt texts of its pictures."""
+    return "\n".join(
+        str(part)
+        for output in cell.outputs
+        for part in (
+            output.get("text", ""),
+            *(text for kind, text in output.get("data", {}).items() if kind.startswith("text/")),
+            output.get("metadata", {}),
+        )
+    )
+
+
+# Their outputs are pictures without a number, in alt text or in text.
+ANSWERED_IN_WORDS = {"c9d026b8", "bd8203aa", "c3e84f0a", "442702b1", "6792bb32", "b47b35d8"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_prediction_is_hidden_and_then_answered_with_the_number_just_seen(path):
+    found = list(predictions(path))
+    assert len(found) >= 4
+    for cell, answer in found:
+        assert cell.metadata.get("jupyter", {}).get("outputs_hidden") is True, cell.source
+        assert "hide-output" in cell.metadata.get("tags", []), cell.source
+        assert answer, f"no answer follows:\n{cell.source}"
+        if cell.id not in ANSWERED_IN_WORDS:
+            seen = set(_NUMBER.findall(output_text(cell).replace(",", "")))
+            first = answer.split("\n\n")[0].replace(",", "")
+            assert seen & set(_NUMBER.findall(first)), f"no number of the output in: {first}"

@@ -34,7 +34,8 @@ def free_port() -> int:
 def folder(tmp_path_factory) -> Path:
     """A copy of the notebooks: running it changes nothing here."""
     folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copy(ROOT / "notebooks" / "08_tune_the_threshold.ipynb", folder)
+    for name in ("04_build_unet.ipynb", "08_tune_the_threshold.ipynb"):
+        shutil.copy(ROOT / "notebooks" / name, folder)
     shutil.copytree(ROOT / "notebooks" / "app", folder / "app")
     return folder
 
@@ -98,13 +99,19 @@ def open_page(browser, address: str):
     return page
 
 
-def open_notebook(browser, address: str, name: str):
-    """A page of JupyterLab with the notebook open and all its cells started."""
+def open_unstarted(browser, address: str, name: str):
+    """A page of JupyterLab with the notebook open and a kernel ready."""
     page = open_page(browser, f"{address}/lab/tree/{name}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     page.wait_for_function(
         "() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
     )
+    return page
+
+
+def open_notebook(browser, address: str, name: str):
+    """A page of JupyterLab with the notebook open and all its cells started."""
+    page = open_unstarted(browser, address, name)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     # JupyterLab draws only the cells in view: scroll to the last cell of code.
     page.evaluate("""async () => {
@@ -300,3 +307,23 @@ def test_your_own_photo_in_jupyterlab(browser, lab, tmp_path):
     share = (np.asarray(picture)[..., 3] > 0).mean()
     assert 0.05 < share < 0.6
     page.close()
+
+
+def test_an_answer_is_hidden_until_its_cell_is_run(browser, lab):
+    page = open_unstarted(browser, lab, "04_build_unet.ipynb")
+
+    def hidden() -> list[bool]:
+        return page.evaluate("""() => window.jupyterapp.shell.currentWidget.content.widgets
+            .filter(cell => (cell.model.getMetadata("tags") ?? []).includes("hide-output"))
+            .map(cell => cell.outputHidden)""")
+
+    assert len(hidden()) >= 5
+    assert all(hidden())
+    page.evaluate("""async () => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        const asked = cell => (cell.model.getMetadata("tags") ?? []).includes("hide-output");
+        notebook.activeCellIndex = notebook.widgets.findIndex(asked) + 1;
+        await window.jupyterapp.commands.execute("notebook:run-all-above");
+    }""")
+    wait_until(page, lambda: not hidden()[0])
+    assert all(hidden()[1:])
