@@ -12,3 +12,9 @@ class tqdm(_tqdm):  # noqa: N801 (the library's own name)
 
     def __init__(self, *arguments: object, disable: bool = False, **settings: object) -> None:
         super().__init__(*arguments, disable=disable or sys.stderr is None, **settings)
+
+    @classmethod
+    def write(cls, s: str, *arguments: object, **settings: object) -> None:
+        """As tqdm's own, which before version 4.70 fails where `sys.stdout` is None."""
+        if sys.stdout is not None:
+            super().write(s, *arguments, **settings)
