@@ -17,9 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
+from torch import nn
 
 from carvana_lib.data import TEST_FOLD, TRAINING_FOLDS, VALIDATION_FOLD, list_pairs
-from carvana_lib.prepare.doctor import check_data
+from carvana_lib.prepare.doctor import examine
+from carvana_lib.run.weights import load_pretrained
 
 from ..common import SAMPLE, command_line, write
 
@@ -40,7 +42,8 @@ def main() -> None:
         root = Path(scratch) / "pairs"
         pictures = [enlarged(number) for number in range(16)]
         write_all(root, options.pairs, lambda number: numbered(pictures[number % 16], number))
-        results["doctor"] = {"pairs": options.pairs, **timed(lambda: check_data(root, progress=False)[1])}
+        model, config = load_pretrained("small")
+        results["doctor"] = {"pairs": options.pairs, **timed(lambda: check(root, (model, config.size)))}
         print(json.dumps(results["doctor"]), flush=True)
     write(options.json, results)
 
@@ -50,6 +53,12 @@ def split(root: Path) -> list[str]:
     parts = [list_pairs(root, folds) for folds in ([TEST_FOLD], [VALIDATION_FOLD], TRAINING_FOLDS)]
     cars = [{pair.car for pair in part} for part in parts]
     return sorted(cars[0] & cars[1] | cars[0] & cars[2] | cars[1] & cars[2])
+
+
+def check(root: Path, net: tuple[nn.Module, tuple[int, int]]) -> list[str]:
+    """Faults and suspicions, as `carvana check-data` finds them."""
+    findings = examine(root, net, progress=False)
+    return findings.faults + findings.suspicions
 
 
 def timed(work: Callable[[], list[str]]) -> dict[str, float]:
