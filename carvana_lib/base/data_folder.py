@@ -77,7 +77,8 @@ def data_folders(root: Path) -> tuple[Path, Path]:
     if photos is None:
         _check_instead(root, *PHOTO_FOLDERS)
         below = [place.parent for place in sorted(root.glob("*/train")) if place.is_dir()]
-        cure = f"name {below[0]}, which holds one" if below else f"use a folder that {_LAYOUT}"
+        own = f"images of your own: `carvana check-data {shlex.quote(str(root))} --describe` says what they need"
+        cure = f"name {below[0]}, which holds one" if below else f"use a folder that {_LAYOUT}; {own}"
         if not below and any((root.resolve().parent / name).is_dir() for name in PHOTO_FOLDERS):
             cure = f"name the folder above it, {root.resolve().parent}"
         raise CarvanaError(f"{root} holds no train/ folder: {cure}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..base.data_folder import why_unusable
 from ..base.described import FILE, describe, scan_described
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
@@ -28,9 +29,11 @@ def describe_folder(root: Path, write: bool = False) -> str:
     """
     described = describe(root)
     if described is None:
+        if not why_unusable(root):
+            raise CarvanaError(f"{root} is in Carvana's own layout and needs no {FILE}: use it as it is")
         what = "no folders of photos and masks with matching names, such as images/ and masks/"
         cure = f"write {root / FILE} yourself, with photos = 'FOLDER' and masks = 'FOLDER/{{name}}.png'"
-        raise CarvanaError(f"{root} holds {what}, or it is Carvana's own and needs no {FILE}; else {cure}")
+        raise CarvanaError(f"{root} holds {what}: {cure}")
     pairs, faults = scan_described(root, described)
     sizes, photo_modes, mask_modes, values = Counter(), Counter(), Counter(), Counter()
     for _, photo, mask, *_ in pairs:

@@ -260,7 +260,11 @@ def test_two_groups_are_too_few(tmp_path):
         scan_described(Path(tmp_path), describe(tmp_path))
 
 
-def test_a_folder_that_shows_nothing_is_asked_about(tmp_path, capsys):
+def test_a_folder_that_shows_nothing_is_asked_about(tmp_path, carvana, capsys):
     (tmp_path / "notes.txt").write_text("nothing")
-    assert main(["check-data", str(tmp_path), "--describe"]) != 0
-    assert "write" in capsys.readouterr().err
+    assert main(["check-data", str(tmp_path), "--describe"]) == 1
+    assert f"matching names, such as images/ and masks/: write {tmp_path / 'dataset.toml'}" in capsys.readouterr().err
+    assert main(["evaluate", "--data", str(tmp_path)]) == 1
+    assert f"`carvana check-data {tmp_path} --describe` says what they need" in capsys.readouterr().err
+    assert main(["check-data", str(carvana), "--describe"]) == 1
+    assert "is in Carvana's own layout and needs no dataset.toml" in capsys.readouterr().err
