@@ -108,9 +108,11 @@ def list_pairs(
         found, faults = find_pairs(expanded(folder))
         if faults:
             raise CarvanaError(several(faults))
-        known, new = {pair.car for pair in pairs}, [Pair(*files) for files in found]
-        if twice := next((pair for pair in new if pair.car in known), None):
-            raise CarvanaError(f"{twice.photo} shows a car that another data folder has too: use only one of them")
+        # Scores and their rows go by the photo's name, so names must differ too.
+        known, new = {word for pair in pairs for word in (pair.car, pair.name)}, [Pair(*files) for files in found]
+        if twice := next((pair for pair in new if {pair.car, pair.name} & known), None):
+            what = "has a name or a group" if twice.group else "shows a car"
+            raise CarvanaError(f"{twice.photo} {what} that another data folder has too: use only one of them")
         pairs += new
     wanted = set(range(10) if folds is None else folds)
     chosen = [pair for pair in pairs if pair.fold in wanted]

@@ -90,20 +90,22 @@ def run_evaluate(options: argparse.Namespace) -> int:
     scored = {pair.car for pair in dataset.pairs}
     cars = sorted({pair.car for pair in training} - scored)
     seen = len(scored & {pair.car for pair in training})
+    kind = "group" if any(pair.group for pair in dataset.pairs) else "car"
     if seen:
-        what = f"{seen} of the {len(scored)} cars to score are of the training folds 2 to 9"
+        what = f"{seen} of the {len(scored)} {kind}s to score are of the training folds 2 to 9"
         why = "weights that were trained on them score too high here"
-        left = "" if cars else "; no other car is left for the baselines of mean masks"
-        warnings.warn(f"{what}: {why}; --fold 1 or 0 scores held-out cars{left}", CarvanaWarning, stacklevel=2)
+        left = "" if cars else f"; no other {kind} is left for the baselines of mean masks"
+        warnings.warn(f"{what}: {why}; --fold 1 or 0 scores held-out {kind}s{left}", CarvanaWarning, stacklevel=2)
     # The mean masks of 64 cars are those of 266, and their small masks are read in seconds.
     chosen = set(cars[:: -(-len(cars) // 64) or 1])
     training = CarvanaDataset([pair for pair in training if pair.car in chosen], (240, 160)) if cars else None
     result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
     rows = baselines(training, dataset)
     summary = result.summary()
-    print(table(summary, rows, "group" if any(pair.group for pair in dataset.pairs) else "car"))
+    print(table(summary, rows, kind))
     if len(roots) > 1:
-        inside = {root: {pair.name for pair in dataset.pairs if pair.photo.parents[1] == root} for root in roots}
+        here = set(result.names)
+        inside = {root: here & {pair.name for pair in list_pairs(root)} for root in roots}
         summary["folders"] = {str(root): result.part(names).summary() for root, names in inside.items() if names}
         for root, part in summary["folders"].items():
             print(f"{root}: Dice {part['dice']:.4f}, accuracy {part['accuracy']:.4f}, {part['n_images']} photos")

@@ -268,3 +268,25 @@ def test_a_folder_that_shows_nothing_is_asked_about(tmp_path, carvana, capsys):
     assert f"`carvana check-data {tmp_path} --describe` says what they need" in capsys.readouterr().err
     assert main(["check-data", str(carvana), "--describe"]) == 1
     assert "is in Carvana's own layout and needs no dataset.toml" in capsys.readouterr().err
+
+
+def test_scores_of_two_folders_are_told_apart_whatever_their_layout(trained, tmp_path, capsys):
+    roots = [tmp_path / "flat", tmp_path / "cases"]
+    side_by_side(roots[0])
+    a_folder_a_case(roots[1])
+    scores = tmp_path / "scores.json"
+    data = [part for root in roots for part in ("--data", str(root))]
+    assert main(["evaluate", "--weights", str(trained), *data, "--fold", "1", "--json", str(scores)]) == 0
+    folders = json.loads(scores.read_text())["folders"]
+    assert {name: one["n_images"] for name, one in folders.items()} == {
+        str(root): len(list_pairs(root, [1])) for root in roots
+    }
+
+
+def test_two_folders_with_the_same_names_are_refused(tmp_path):
+    for name in ("a", "b"):
+        patients(tmp_path / name)
+    # The groups differ, the photos' names do not.
+    (tmp_path / "b" / "dataset.toml").write_text("photos = 'scans'\nmasks = 'truth/{name}_seg.png'\n")
+    with pytest.raises(CarvanaError, match="has a name or a group that another data folder has too"):
+        list_pairs([tmp_path / "a", tmp_path / "b"])
