@@ -134,7 +134,7 @@ def score(
         tables.append(counts)
         errors.extend(distances)
         bar.update(len(indices))
-        if len(names) % 32 == 0:
+        if len(names) % 32 < len(indices):  # each 32 photos, whatever the batch
             hand_back_memory()
 
     # One thread decodes and counts while the net works on the next photos; a second one is no faster.
@@ -186,7 +186,8 @@ def baselines(
     scored = {pair.car for pair in dataset.pairs}
     others = [] if train is None else [row for row, pair in enumerate(train.pairs) if pair.car not in scored]
     if others:
-        views, masks = np.array([train.pairs[row].view for row in others]), train.masks()[others]
+        views, masks = np.array([train.pairs[row].view for row in others]), train.masks()
+        masks = masks if len(others) == len(masks) else masks[others]  # indexing would copy them all
         by_view = {view: _mean_mask(masks[views == view]) for view in np.unique(views).tolist()}
         overall = _mean_mask(masks)
         guesses["mean training mask"] = dict.fromkeys(by_view, overall)

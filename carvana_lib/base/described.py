@@ -93,18 +93,24 @@ def recognise(root: Path) -> Description | None:
     if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
         return None
     folders = {name.lower(): name for name in file_names(root) if (root / name).is_dir()}
+    if MASK_FOLDER in folders and any(name in folders for name in PHOTO_FOLDERS):
+        return None
     places = [(folders.get(photos), folders.get(masks)) for photos, masks in product(_PHOTO_PLACES, _MASK_PLACES)]
-    places = [(p, m) for p, m in places if p and m and (p.lower() not in PHOTO_FOLDERS or m.lower() != MASK_FOLDER)]
-    for photos, masks in [*places, ("", "")]:
+    found = []
+    for photos, masks in [*(place for place in places if all(place)), ("", "")]:
         stems = _stems(root / photos, PHOTO_SUFFIXES)
         others = _stems(root / masks, MASK_SUFFIXES)
         # Without an ending of their own, the masks of one folder would be the photos themselves.
-        ends = [(end, sum(stem + end in others for stem in stems)) for end in _MASK_ENDS if end or photos]
-        end, found = max(ends, key=lambda pair: pair[1])
-        if found and not any(PHOTO_NAME.fullmatch(stem.lower()) for stem in stems):
+        counts = {end: sum(stem + end in others for stem in stems) for end in _MASK_ENDS if end or photos}
+        most = max(counts.values())
+        if most and not any(PHOTO_NAME.fullmatch(stem.lower()) for stem in stems):
             folder = f"{masks}/" if masks else ""
-            return Description(photos or ".", f"{folder}{{name}}{end}.*")
-    return None
+            ends = [end for end, count in counts.items() if count == most]
+            found += [Description(photos or ".", f"{folder}{{name}}{end}.*") for end in ends]
+    if len(found) > 1:
+        both = " and ".join(f"{one.photos} with {one.masks}" for one in found[:2])
+        raise CarvanaError(f"{root} may be read in several ways, {both}: say which in {root / FILE}")
+    return found[0] if found else None
 
 
 def _stems(folder: Path, suffixes: tuple[str, ...]) -> set[str]:
@@ -136,7 +142,8 @@ def scan_described(root: Path, described: Description) -> tuple[list[tuple], lis
     for photo in photos:
         path = photo.relative_to(root)
         name = photo.stem if twice[photo.stem.lower()] == 1 else "__".join(path.with_suffix("").parts)
-        group = re.search(described.group, path.as_posix()) if described.group else None
+        match = re.search(described.group, path.as_posix()) if described.group else None
+        group = (match[1] if match.re.groups else match[0]) if match else None
         if described.group and not group:
             faults.append(f"{photo} has no group: '{described.group}' in {root / FILE} is not found in its path")
         elif len(masks[photo]) != 1:
@@ -146,7 +153,7 @@ def scan_described(root: Path, described: Description) -> tuple[list[tuple], lis
                 f"{photo} has {several + ': keep one of them' if several else f'no mask: add {root / wanted}'}"
             )
         else:
-            pairs.append((name, photo, masks[photo][0], (group[1] if group.re.groups else group[0]) if group else name))
+            pairs.append((name, photo, masks[photo][0], group or name))
     folds = split_groups({pair[3] for pair in pairs})
     if 0 < len(folds) < 3:
         raise CarvanaError(f"{root} holds {len(folds)} groups: training, validation and test need at least three")

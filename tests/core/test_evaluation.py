@@ -284,3 +284,14 @@ def test_masks_of_several_sizes_are_counted_one_by_one(tmp_path):
     assert all(np.array_equal(mask.numpy(), true) for mask, true in zip(found, masks, strict=True))
     counts, _ = count_batch(dataset, [0, 1], torch.ones(2, 1, 3, 3), 0.0, outlines=False, at_once=True)
     assert counts.tolist() == [[m.sum(), (~m).sum(), 0, 0] for m in masks]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 7, 16])
+def test_memory_is_given_back_each_32_photos_whatever_the_batch(model_and_data, monkeypatch, batch_size):
+    model, dataset = model_and_data
+    calls = []
+    monkeypatch.setattr("carvana_lib.evaluation.hand_back_memory", lambda: calls.append(1))
+    photos = [index % len(dataset) for index in range(65)]
+    scored = evaluate(model, dataset, batch_size=batch_size, outlines=False, indices=photos, progress=False)
+    assert len(scored.names) == 65
+    assert len(calls) == 2

@@ -1,6 +1,7 @@
 """Data sets that are not Carvana's: ten layouts, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -187,9 +188,12 @@ def test_the_description_is_written_once_and_read_back(tmp_path, capsys):
     assert (tmp_path / "dataset.toml").read_text() == text
 
 
-def test_carvanas_own_layout_stays_carvanas(carvana):
-    assert describe(carvana) is None
-    assert {pair.group for pair in list_pairs(carvana)} == {""}
+def test_carvanas_own_layout_stays_carvanas(broken):
+    assert describe(broken) is None
+    expected = list_pairs(broken)
+    assert {pair.group for pair in expected} == {""}
+    milesial(broken)  # other pictures beside train and train_masks
+    assert list_pairs(broken) == expected
 
 
 def without_a_mask(root):
@@ -208,11 +212,33 @@ def no_group(root):
     (root / "dataset.toml").write_text("photos = 'images'\nmasks = 'labels/{name}.png'\ngroup = '(patient\\d)'\n")
 
 
+def an_empty_group(root):
+    (root / "dataset.toml").write_text("photos = 'images'\nmasks = 'labels/{name}.png'\ngroup = '(x?)'\n")
+
+
+def another_way(root):
+    shutil.copytree(root / "images", root / "imgs")
+
+
+def two_kinds_of_masks(root):
+    for path in list((root / "labels").iterdir()):
+        shutil.copy(path, path.with_stem(f"{path.stem}_seg"))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (without_a_mask, r"leaf number 3.jpg has no mask: add .*labels/leaf number 3\.\*"),
         (two_masks, r"leaf number 3.jpg has leaf number 3.bmp and leaf number 3.png: keep one of them"),
+        (an_empty_group, r"leaf number 0.jpg has no group: '\(x\?\)' in .*dataset.toml is not found in its path"),
+        (
+            another_way,
+            r"may be read in several ways, images with labels/\{name\}.\* and imgs with labels/\{name\}.\*: say",
+        ),
+        (
+            two_kinds_of_masks,
+            r"may be read in several ways, .*\{name\}_seg.\* and .*\{name\}.\*: say which in .*dataset.toml",
+        ),
         (no_group, r"leaf number 0.jpg has no group: '\(patient\\d\)' in .*dataset.toml is not found in its path"),
     ],
 )
