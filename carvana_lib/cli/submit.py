@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from torch import nn
 
 from ..base.errors import CarvanaError, CarvanaWarning
-from ..base.files import locked, write_atomically
+from ..base.files import locked
 from ..base.progress import tqdm
 from ..config import TrainConfig
-from ..extras.submission import COLUMNS, rle_encode
+from ..extras.submission import rle_encode, write_rows
 from ..prediction import logit, predict_photo
 
 _GO_ON = "then the same command goes on from there"
@@ -58,7 +57,7 @@ def submit_photos(
             if faults:
                 what = f"{len(faults)} of {len(photos)} photos could not be read, the first: {faults[0]}"
                 raise CarvanaError(f"{what}. All other masks are kept in {unfinished}. Mend these photos, {_GO_ON}")
-            write_atomically(out, lambda file: _write(file, kept, stamps), cure=f"free some space, {_GO_ON}")
+            write_rows(out, _kept_rows(kept, stamps), cure=f"free some space, {_GO_ON}")
         unfinished.unlink()
     except OSError as error:
         raise CarvanaError(f"cannot write {unfinished} ({error}): free some space, {_GO_ON}") from None
@@ -89,15 +88,12 @@ def _read(kept: BinaryIO, settings: bytes, path: Path) -> dict[str, str]:
     return done
 
 
-def _write(path: Path, kept: BinaryIO, stamps: dict[str, str]) -> None:
-    """The kept masks of the photos in `stamps` as CSV, with one mask in memory at a time."""
+def _kept_rows(kept: BinaryIO, stamps: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """The kept masks of the photos in `stamps`, with one in memory at a time."""
     kept.seek(0)
     kept.readline()
     wanted = dict(stamps)
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for name, stamp, text in map(json.loads, kept):
-            if wanted.get(name) == stamp:
-                del wanted[name]
-                writer.writerow([name, text])
+    for name, stamp, text in map(json.loads, kept):
+        if wanted.get(name) == stamp:
+            del wanted[name]
+            yield name, text

@@ -64,22 +64,34 @@ def write_submission(path: str | Path, masks: Iterable[tuple[str, np.ndarray]]) 
     `masks` gives each photo's file name (`<car>_<view>.jpg`) and its mask, bool (height, width), at the photo's own
     size. Anything else raises a ValueError that names the photo, and no file is written.
     """
-    rows = 0
+
+    def rows() -> Iterator[tuple[str, str]]:
+        for name, mask in masks:
+            try:
+                yield name, rle_encode(mask)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    return write_rows(path, rows())
+
+
+def write_rows(
+    path: str | Path, rows: Iterable[tuple[str, str]], cure: str = "free some space or name another place"
+) -> int:
+    """As `write_submission`, for masks that are encoded already: file name and run lengths. `cure`: of a full disk."""
+    count = 0
 
     def write(temporary: Path) -> None:
-        nonlocal rows
+        nonlocal count
         with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            for name, mask in masks:
-                try:
-                    writer.writerow([name, rle_encode(mask)])
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
-                rows += 1
+            for row in rows:
+                writer.writerow(row)
+                count += 1
 
-    write_atomically(path, write)
-    return rows
+    write_atomically(path, write, cure=cure)
+    return count
 
 
 def read_submission(path: str | Path, height: int, width: int) -> dict[str, np.ndarray]:
