@@ -28,6 +28,7 @@ class TrainConfig:
     up: Literal["transpose", "bilinear"] = "transpose"  # how the way up doubles the size
     patch: Annotated[int, Between(1, 16)] = 1  # side of the squares of pixels that the first level takes as one
     start: str = ""  # weights to start from, a file or a run folder; empty for random ones
+    classes: tuple[str, ...] = ()  # names of several classes, which the data give; empty for two, told by one logit
     loss: Literal[*LOSSES] = "bce+dice"
     soft_masks: bool = True  # False: a pixel of the smaller mask is car if more than half of it is
     optimizer: Literal["adamw", "adam"] = "adamw"
@@ -66,7 +67,8 @@ class TrainConfig:
 
     def build_model(self) -> UNet:
         """The U-Net of these settings, with fresh weights."""
-        return UNet(base_channels=self.base_channels, depth=self.depth, norm=self.norm, up=self.up, patch=self.patch)
+        shape = {name: getattr(self, name) for name in ("base_channels", "depth", "norm", "up", "patch")}
+        return UNet(out_channels=len(self.classes) or 1, **shape)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

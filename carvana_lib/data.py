@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from .base.classes import Classes
 from .base.data_folder import FOLD_RULE, HOW_TO_GET_DATA, KAGGLE_INPUT, several, why_unusable
 from .base.described import find_pairs
 from .base.errors import CarvanaError
 from .base.files import expanded
-from .images import read_mask, read_pair
+from .images import read_labels, read_mask, read_pair
 
 TEST_FOLD = 0
 VALIDATION_FOLD = 1
@@ -35,6 +36,7 @@ class Pair:
     group: str = ""  # in other data: what is never split, in the place of a car
     group_fold: int = 0  # its fold
     any_value: bool = False  # any value of the mask but 0 is what is looked for
+    classes: Classes | None = None  # where there are several
 
     @property
     def car(self) -> str:
@@ -47,6 +49,12 @@ class Pair:
     @property
     def fold(self) -> int:
         return self.group_fold if self.group else car_fold(self.car)
+
+    def read_mask(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """As `images.read_mask`; of several classes as `read_labels`."""
+        if self.classes:
+            return read_labels(self.mask, self.classes, size)
+        return read_mask(self.mask, size, any_value=self.any_value)
 
 
 def car_fold(car: str) -> int:
@@ -114,6 +122,8 @@ def list_pairs(
             what = "has a name or a group" if twice.group else "shows a car"
             raise CarvanaError(f"{twice.photo} {what} that another data folder has too: use only one of them")
         pairs += new
+        if len({pair.classes and pair.classes.names for pair in pairs}) > 1:
+            raise CarvanaError(f"{folder} has other classes than {pairs[0].photo}: use one of the two data folders")
     wanted = set(range(10) if folds is None else folds)
     chosen = [pair for pair in pairs if pair.fold in wanted]
     if not chosen:
@@ -129,26 +139,32 @@ def list_pairs(
 class CarvanaDataset(Dataset):
     """Photos and soft masks at one size, from a GPU's memory (after `keep_on`), else `arrays`, else their files.
 
-    `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1]. `dataset.batch(indices)` is the
-    same for many photos, but its masks are uint8 in 0..255: bytes stay small until they are on the device.
+    `dataset[i]` is `(image, mask)`: uint8 (3, H, W) and float32 (1, H, W) in [0, 1], or of several classes (C, H, W).
+    `dataset.batch(indices)` is the same for many photos, but its masks are uint8 in 0..255: bytes stay small until they
+    are on the device.
     """
 
     pairs: Sequence[Pair]  # what `list_pairs` gave
     size: tuple[int, int] = (240, 160)  # (width, height) in pixels
-    arrays: tuple[np.ndarray, np.ndarray] | None = None  # decoded images (N, H, W, 3) and masks (N, H, W)
+    arrays: tuple[np.ndarray, np.ndarray] | None = None  # decoded images (N, H, W, 3), masks (N, H, W) or (N, C, H, W)
     _kept: list[torch.Tensor] | None = field(default=None, init=False)  # `arrays` in a GPU's memory
-    # After `keep_masks`, every mask at its own size, eight pixels in a byte, and its width.
+    # After `keep_masks`, every mask at its own size and its width. Of two classes, a byte holds eight pixels.
     _kept_masks: list[tuple[torch.Tensor, int]] | None = field(default=None, init=False)
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names where there are several, as for `TrainConfig.classes`; empty for two, told apart by one logit."""
+        return self.pairs[0].classes.names if self.pairs and self.pairs[0].classes else ()
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, masks = self.batch([range(len(self))[index]])
         return images[0], masks[0].float() / 255
 
     def batch(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 images (B, 3, H, W) and uint8 masks (B, 1, H, W), channels last in memory. No indices: ValueError."""
+        """uint8 images (B, 3, H, W), channels last in memory, and masks (B, 1 or C, H, W). No indices: ValueError."""
         indices = list(indices)
         if not indices:
             raise ValueError("no photos asked for: give at least one index")
@@ -160,9 +176,9 @@ class CarvanaDataset(Dataset):
             images, masks = (torch.from_numpy(part[indices]) for part in self.arrays)
         else:
             pairs = [self.pairs[i] for i in indices]
-            decoded = [read_pair(pair.photo, pair.mask, self.size, pair.any_value) for pair in pairs]
+            decoded = [read_pair(pair.photo, pair.mask, self.size, pair.any_value, pair.classes) for pair in pairs]
             images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*decoded, strict=True))
-        return images.permute(0, 3, 1, 2), masks[:, None]
+        return images.permute(0, 3, 1, 2), masks if masks.ndim == 4 else masks[:, None]
 
     def keep_on(self, device: torch.device, free: int | None = None) -> bool:
         """Copy `arrays` to a GPU if they take at most half of its free memory; returns whether batches come from there.
@@ -182,25 +198,28 @@ class CarvanaDataset(Dataset):
         return True
 
     def masks(self) -> np.ndarray:
-        """All soft masks, uint8 (N, H, W) in 0..255."""
+        """All soft masks, uint8 (N, H, W) or (N, C, H, W) in 0..255."""
         if self.arrays is not None:
             return self.arrays[1]
-        return np.stack([read_mask(pair.mask, self.size, any_value=pair.any_value) for pair in self.pairs])
+        return np.stack([pair.read_mask(self.size) for pair in self.pairs])
 
     def native_mask(self, index: int) -> np.ndarray:
-        """The mask as it is on disk: bool (height, width)."""
-        return read_mask(self.pairs[index].mask, any_value=self.pairs[index].any_value)
+        """The mask as it is on disk: bool (height, width); of several classes, numbers as from `read_labels`."""
+        return self.pairs[index].read_mask()
 
     def keep_masks(self, device: torch.device) -> None:
-        """Keep every mask at its own size on `device`: 0.3 MB each, since a byte holds eight pixels."""
+        """Keep every mask at its own size on `device`: 0.3 MB each, as a byte holds eight pixels; numbers take 2.5."""
         with ThreadPoolExecutor() as pool:
             masks = pool.map(self.native_mask, range(len(self)))
-            self._kept_masks = [(torch.from_numpy(np.packbits(m, axis=1)).to(device), m.shape[1]) for m in masks]
+            packed = ((np.packbits(m, axis=1) if m.dtype == bool else m, m.shape[1]) for m in masks)
+            self._kept_masks = [(torch.from_numpy(mask).to(device), width) for mask, width in packed]
 
     def native_masks_on(self, indices: Sequence[int], device: torch.device) -> list[torch.Tensor]:
-        """`native_mask` of each, bool (height, width), on `device`. After `keep_masks` no file is read."""
+        """`native_mask` of each on `device`. After `keep_masks` no file is read."""
         if self._kept_masks is None:
             return [torch.from_numpy(self.native_mask(index)).to(device) for index in indices]
-        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
         kept = [self._kept_masks[index] for index in indices]
+        if self.classes:
+            return [labels.to(device) for labels, _ in kept]
+        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
         return [(packed.to(device)[..., None] >> places & 1).flatten(1)[:, :width].bool() for packed, width in kept]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .base.class_counts import class_summary, confusion_matrices, most_likely, photo_scores, right_share
 from .base.devices import hand_back_memory
+from .base.errors import CarvanaError
 from .base.progress import tqdm
 from .data import CarvanaDataset
 from .metrics import accuracy, bootstrap_interval, boundary_error, confusion, dice, iou
@@ -22,13 +24,29 @@ class Evaluation:
     """Counts and outline errors of every photo, in the order of `names`."""
 
     names: list[str]  # `<car>_<view>` of each photo
-    counts: torch.Tensor  # int64 (N, 4), see `metrics.confusion`
+    counts: torch.Tensor  # int64 (N, 4), see `metrics.confusion`; of several classes (N, C, C), `confusion_matrices`
     boundary_errors: np.ndarray  # float64 (N,), pixels of the mask's own size; empty if not measured
     groups: Sequence[str] = ()  # of each photo, what is never split; empty for Carvana's, whose names tell the car
+    classes: Sequence[str] = ()  # names of several classes
+
+    def scores(self, score: Callable[..., torch.Tensor] = dice) -> np.ndarray:
+        """Dice, IoU or accuracy of each photo: float64 (N,); of several classes, Dice and IoU as in `photo_scores`."""
+        if not self.classes:
+            return score(self.counts, "none").numpy()
+        if score is accuracy:
+            return right_share(self.counts).numpy()
+        return photo_scores(self.counts, score).numpy()
 
     @property
     def dice(self) -> np.ndarray:
-        return dice(self.counts, "none").numpy()
+        return self.scores(dice)
+
+    def means(self) -> dict[str, float]:
+        """The mean over photos of Dice, accuracy and IoU."""
+        kinds = {"dice": dice, "accuracy": accuracy, "iou": iou}
+        if self.classes:
+            return {name: float(self.scores(kind).mean()) for name, kind in kinds.items()}
+        return {name: kind(self.counts).item() for name, kind in kinds.items()}
 
     @property
     def cars(self) -> list[str]:
@@ -39,7 +57,7 @@ class Evaluation:
         rows = [row for row, name in enumerate(self.names) if name in names]
         errors = self.boundary_errors[rows] if len(self.boundary_errors) else self.boundary_errors
         cars = [self.cars[row] for row in rows]
-        return Evaluation([self.names[row] for row in rows], self.counts[rows], errors, cars)
+        return Evaluation([self.names[row] for row in rows], self.counts[rows], errors, cars, self.classes)
 
     def summary(self) -> dict[str, object]:
         """The scores by name, ready for JSON; `metrics` says what each one is."""
@@ -48,12 +66,8 @@ class Evaluation:
         per_car = np.bincount(car_of, weights=self.dice) / np.bincount(car_of)
         worst = {"photo": (self.names, self.dice), "car": (car_names, per_car)}
         result: dict[str, object] = {
-            "dice": dice(self.counts).item(),
+            **self.means(),
             "dice_ci95": bootstrap_interval(self.dice, cars) if len(car_names) > 1 else None,  # one car has no spread
-            "dice_global": dice(self.counts, "global").item(),
-            "dice_batch": dice(self.counts, "batch").item(),
-            "accuracy": accuracy(self.counts).item(),
-            "iou": iou(self.counts).item(),
             "n_images": len(self.names),
             "n_cars": len(car_names),
             "worst": {
@@ -61,6 +75,9 @@ class Evaluation:
                 for kind, (names, scores) in worst.items()
             },
         }
+        if self.classes:
+            return result | class_summary(self.classes, self.counts, {"dice": dice, "iou": iou})
+        result |= {f"dice_{kind}": dice(self.counts, kind).item() for kind in ("global", "batch")}
         if len(self.boundary_errors):
             result["boundary_error_px"] = float(self.boundary_errors.mean())
         return result
@@ -79,7 +96,8 @@ def evaluate(
 ) -> Evaluation:
     """Score `model` on every photo at the native size of its mask.
 
-    The logits are upsampled, then thresholded. The result does not depend on `batch_size`.
+    The logits are upsampled, then thresholded; of several classes, the one with the largest logit counts. The result
+    does not depend on `batch_size`. Raises CarvanaError for a net that tells another number of classes apart.
 
     Args:
         model: U-Net in evaluation mode, on its device.
@@ -87,7 +105,7 @@ def evaluate(
         threshold: probability above which a pixel is car.
         tta: average with the mirrored photo's prediction.
         batch_size: photos the net sees at once; None chooses what is fast on the device.
-        outlines: measure the boundary error too.
+        outlines: measure the boundary error too, of two classes.
         indices: only these photos, for instance one process's share of them; there may be none.
         precision: see `predict_logits`.
     """
@@ -102,6 +120,9 @@ def evaluate(
             # A CPU adds up a single photo in another order than several, which may turn a pixel: it is never alone.
             batch = chosen * 2 if len(chosen) == 1 and device.type == "cpu" else chosen
             logits = predict_logits(model, dataset.batch(batch)[0].to(device), tta, precision)
+            if logits.shape[1] != (len(dataset.classes) or 1):
+                what = f"a net with {logits.shape[1]} logits a pixel, and data with {len(dataset.classes) or 2} classes"
+                raise CarvanaError(f"{what}: use weights that were trained on such data")
             yield chosen, logits[: len(chosen)]
 
     title = "Scoring" if progress else None
@@ -119,7 +140,7 @@ def score(
     """Count each predicted mask against the true one, on the device of the maps.
 
     Args:
-        maps: batches of photos to score: their indices and maps, float32 (B, 1, h, w) of any size; `total` photos.
+        maps: batches of photos to score: their indices and maps, float32 (B, 1 or C, h, w) of any size; `total` photos.
         cut: a pixel is car where the map, upsampled to the mask's own size, is above this value.
         title: of the progress bar; None for no bar.
     """
@@ -152,20 +173,25 @@ def score(
         while waiting:
             take_first()
     # Fetched once: a copy of each photo's counts would make a GPU wait each time.
-    table = torch.cat(tables).cpu() if tables else torch.zeros(0, 4, dtype=torch.int64)
-    return Evaluation(names, table, np.array(errors), groups)
+    shape = [len(dataset.classes)] * 2 if dataset.classes else [4]
+    table = torch.cat(tables).cpu() if tables else torch.zeros(0, *shape, dtype=torch.int64)
+    return Evaluation(names, table, np.array(errors), groups, dataset.classes)
 
 
 def count_batch(
     dataset: CarvanaDataset, indices: list[int], maps: torch.Tensor, cut: float, outlines: bool, at_once: bool
 ) -> tuple[torch.Tensor, list[float]]:
-    """Counts int64 (B, 4) on the device of `maps`, and with `outlines` the boundary error of each photo."""
+    """A part of `Evaluation.counts` on the device of `maps`, and with `outlines` the boundary error of each photo."""
     targets = dataset.native_masks_on(indices, maps.device)
     alike = len({target.shape for target in targets}) == 1
     groups = [targets] if at_once and alike else [[target] for target in targets]
     counts, errors = [], []
     for score_maps, group in zip(maps.split([len(group) for group in groups]), groups, strict=True):
         true = torch.stack(group)
+        if dataset.classes:
+            predicted = most_likely(score_maps, *true.shape[-2:])
+            counts.append(confusion_matrices(predicted, true, len(dataset.classes)))
+            continue
         predictions = upsample(score_maps, *true.shape[-2:])[:, 0] > cut
         counts.append(confusion(predictions, true))
         if outlines:

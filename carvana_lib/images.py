@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .base.classes import Classes, shares, to_labels
 from .base.errors import CarvanaError
-from .base.image_files import check_turn, displayed_size, not_zero, open_image, to_rgb, two_colours, upright
+from .base.image_files import check_turn, displayed_size, not_zero, open_image, resize, to_rgb, two_colours, upright
 
 
 def read_photo(path: str | Path, size: tuple[int, int] | None = None, content: bytes | None = None) -> np.ndarray:
@@ -48,21 +49,46 @@ def read_mask(
         CarvanaError: not an image, damaged, of more than 8 bits, transparent, not two-valued, or not of `photo_size`.
     """
     with open_image(path, content) as image:
-        if photo_size is not None and displayed_size(image) != photo_size:
-            here, there = ("{}x{}".format(*pixels) for pixels in (displayed_size(image), photo_size))
-            raise CarvanaError(f"{path} is {here} but its photo is {there}: use a mask of the photo's size")
+        _check_size(image, path, photo_size)
         mask = not_zero(upright(image)) if any_value else two_colours(upright(image), path)
     return mask if size is None else np.asarray(resize(Image.fromarray(mask.astype(np.uint8) * 255), size))
 
 
+def read_labels(
+    path: str | Path,
+    classes: Classes,
+    size: tuple[int, int] | None = None,
+    photo_size: tuple[int, int] | None = None,
+    content: bytes | None = None,
+) -> np.ndarray:
+    """Mask of several classes: class numbers, uint8 (height, width), 255 where a pixel counts for nothing.
+
+    With `size`, averaged down: uint8 (classes, height, width), 255 times each class's share of the pixel. The other
+    arguments are those of `read_mask`. Raises CarvanaError as there, and for a value or colour that no class has.
+    """
+    with open_image(path, content) as image:
+        _check_size(image, path, photo_size)
+        labels = to_labels(upright(image), path, classes)
+    return labels if size is None else shares(labels, len(classes.names), size)
+
+
+def _check_size(image: Image.Image, path: str | Path, photo_size: tuple[int, int] | None) -> None:
+    if photo_size is not None and displayed_size(image) != photo_size:
+        here, there = ("{}x{}".format(*pixels) for pixels in (displayed_size(image), photo_size))
+        raise CarvanaError(f"{path} is {here} but its photo is {there}: use a mask of the photo's size")
+
+
 def read_pair(
-    photo: str | Path, mask: str | Path, size: tuple[int, int], any_value: bool = False
+    photo: str | Path, mask: str | Path, size: tuple[int, int], any_value: bool = False, classes: Classes | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Photo (height, width, 3) and soft mask (height, width), both uint8 at `size` = (width, height).
 
-    Raises CarvanaError if one of the files cannot be read, if the two differ in size, or as `check_turn` says.
+    With `classes`, the mask is as from `read_labels`. Raises CarvanaError if one of the files cannot be read, if the
+    two differ in size, or as `check_turn` says.
     """
     image, photo_size = _read(photo, size, None, mask)
+    if classes:
+        return image, read_labels(mask, classes, size, photo_size)
     return image, read_mask(mask, size, photo_size, any_value=any_value)
 
 
@@ -82,10 +108,3 @@ def _read(
                 break
         image = to_rgb(upright(image), path)
     return np.asarray(resize(image, size) if size else image), own_size
-
-
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """`image` at `size` = (width, height): averaged when it gets smaller, interpolated when it gets larger."""
-    # Averaging (BOX) twice is averaging once, so photos that are stored at half size look the same.
-    smaller = size[0] <= image.width and size[1] <= image.height
-    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from .base.arrays import as_image, described
+from .base.class_counts import most_likely
 from .base.devices import autocast
 from .base.errors import CarvanaError
 from .images import read_photo, resize
@@ -20,7 +21,7 @@ from .transforms import normalise
 
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: torch.Tensor, tta: bool = False, precision: str = "auto") -> torch.Tensor:
-    """Logits (N, 1, H, W), float32, of uint8 images (N, 3, H, W) on the model's device.
+    """Logits (N, 1 or C, H, W), float32, of uint8 images (N, 3, H, W) on the model's device.
 
     Args:
         tta: average with the prediction for the mirrored photo (test-time augmentation).
@@ -68,9 +69,29 @@ def predict_array(
     model: nn.Module, photo: np.ndarray | Image.Image, size: tuple[int, int], tta: bool = False
 ) -> np.ndarray:
     """As `predict_photo`, for a photo in memory, see `as_image`."""
-    image, device = as_image(photo), next(model.parameters()).device
-    logits = predict_logits(model, as_batch(image, size).to(device), tta)
+    image = as_image(photo)
+    logits = _logits_of(model, image, size, tta)
+    if logits.shape[1] > 1:
+        raise CarvanaError(f"the net tells {logits.shape[1]} classes apart: predict_labels gives their numbers")
     return torch.sigmoid(upsample(logits, image.height, image.width))[0, 0].cpu().numpy()
+
+
+def predict_labels(
+    model: nn.Module, photo: str | Path | np.ndarray | Image.Image, size: tuple[int, int], tta: bool = False
+) -> np.ndarray:
+    """Class number of each pixel of a photo, a file or as for `predict_array`: uint8 (height, width).
+
+    Raises CarvanaError for a net of one logit, which gives a probability instead.
+    """
+    image = as_image(read_photo(photo) if isinstance(photo, str | Path) else photo)
+    logits = _logits_of(model, image, size, tta)
+    if logits.shape[1] == 1:
+        raise CarvanaError("the net tells car from background only: use predict_array, which gives probabilities")
+    return most_likely(logits, image.height, image.width)[0].cpu().numpy()
+
+
+def _logits_of(model: nn.Module, image: Image.Image, size: tuple[int, int], tta: bool) -> torch.Tensor:
+    return predict_logits(model, as_batch(image, size).to(next(model.parameters()).device), tta)
 
 
 def as_batch(photo: np.ndarray | Image.Image, size: tuple[int, int]) -> torch.Tensor:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Iterator
-from itertools import chain, compress
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
+from .base.averages import AveragedWeights
 from .base.devices import make_accelerator
 from .base.errors import CarvanaError
 from .base.graphs import record_graphs
@@ -74,7 +73,7 @@ class Trainer:
 
         Args:
             images: float32 (N, 3, H, W) in [-1, 1], this process's share of the batch, on its device.
-            masks: float32 (N, 1, H, W) in [0, 1].
+            masks: float32 (N, 1 or C, H, W) in [0, 1].
         """
         self.net.train()
         losses = []
@@ -99,7 +98,7 @@ class Trainer:
 
         Args:
             images: uint8 (N, 3, H, W).
-            masks: uint8 (N, 1, H, W), 255 times the share of the pixel that is car.
+            masks: uint8 (N, 1 or C, H, W), 255 times the share of the pixel that is car, or each class's share.
             draws: the random numbers of the augmentation, as `Augment.draw` makes them.
         """
         device = self.accelerator.device
@@ -131,11 +130,11 @@ class Trainer:
         at_once = None if accelerator.device.type == "cpu" else min(32, 2 * self.photos_at_once)
         model = self.model if self.average is None else self.average.module
         part = evaluate(model.eval(), dataset, batch_size=at_once, outlines=False, indices=mine, progress=progress)
-        counts = torch.zeros(len(dataset), 4, dtype=torch.int64, device=accelerator.device)
+        counts = torch.zeros(len(dataset), *part.counts.shape[1:], dtype=torch.int64, device=accelerator.device)
         counts[list(mine)] = part.counts.to(accelerator.device)
         counts = accelerator.reduce(counts, "sum").cpu()
         names, cars = [pair.name for pair in dataset.pairs], [pair.car for pair in dataset.pairs]
-        return Evaluation(names, counts, part.boundary_errors, cars)
+        return Evaluation(names, counts, part.boundary_errors, cars, part.classes)
 
     def trained_model(self) -> UNet:
         """A copy of the net to score and keep, in float32: with the averaged weights if there are any."""
@@ -172,26 +171,3 @@ def make_schedule(
         return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     # One step more than are taken: the schedule is stepped after the last one too.
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps + 1, pct_start=0.15)
-
-
-class AveragedWeights(AveragedModel):
-    """Exponential moving average of weights and buffers, over few steps at first: early epochs are not held back."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        super().__init__(model)
-        self.decay = decay
-
-    @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Move a little towards the weights of `model`."""
-        # PyTorch's own method copies its counter to the device, and waits until the device has done all its work.
-        count = int(self.n_averaged)
-        weight = 1 - min(self.decay, (1 + count) / (10 + count)) if count else 1.0
-        ours, theirs = (list(chain(net.parameters(), net.buffers())) for net in (self.module, model))
-        kinds = [value.is_floating_point() for value in ours]
-        torch._foreach_lerp_(list(compress(ours, kinds)), list(compress(theirs, kinds)), weight)
-        # Batch norm counts its batches: whole numbers have no average.
-        for averaged, current in zip(ours, theirs, strict=True):
-            if not averaged.is_floating_point():
-                averaged.copy_(current)
-        self.n_averaged += 1

@@ -47,6 +47,9 @@ def _converted(name: str, value: object, kind: object) -> object:
     elif kind == tuple[int, int]:
         fits = isinstance(value, list | tuple) and [type(number) for number in value] == [int, int]
         allowed = "two whole numbers, width and height"
+    elif kind == tuple[str, ...]:
+        fits = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+        allowed = "a list of names"
     elif kind is float and type(value) in (int, float):
         fits, allowed = abs(value) <= sys.float_info.max, "a finite number"
     else:

@@ -22,6 +22,7 @@ HOW_TO_GET_DATA = (
 )
 FOLD_RULE = "a car's fold is its id, a hexadecimal number, modulo 10 (0 test, 1 validation, 2 to 9 training)"
 _LAYOUT = "holds train/ with the photos (<car>_<view>.jpg) and train_masks/ with their masks (<car>_<view>_mask.gif)"
+CAR = re.compile(r"[0-9a-f]{12}")
 PHOTO_NAME = re.compile(r"[0-9a-f]{12}_[0-9]{2}")
 MASK_NAME = re.compile(rf"[0-9a-f]{{12}}_[0-9]{{2}}_mask\.({'|'.join(suffix[1:] for suffix in MASK_SUFFIXES)})")
 

@@ -4,6 +4,9 @@ photos = 'images'             # a folder, or a pattern such as '*/images/*.png'
 masks = 'labels/{name}.png'   # {name}: the photo's name without its ending; {folder}: its folder; * for any ending
 group = '(patient\\d+)_'      # searched in the photo's path: what must not be split; default: each photo by itself
 classes = ['background', 'cell']   # mask value 0, and any other; without it a mask has two values
+classes = ['road', 'car', 'sky']   # of more than two: mask values 0, 1, 2
+colours = {road = '#804080', car = '#400080', sky = '#808080'}   # where masks are coloured pictures
+ignore = 255                       # a value, or a colour, that counts for nothing
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from glob import escape
 from itertools import product
 from pathlib import Path
 
-from .data_folder import MASK_FOLDER, MASK_SUFFIXES, PHOTO_FOLDERS, PHOTO_NAME, PHOTO_SUFFIXES, file_names, scan
+from .classes import MOST_CLASSES, Classes
+from .data_folder import CAR, MASK_FOLDER, MASK_SUFFIXES, PHOTO_FOLDERS, PHOTO_NAME, PHOTO_SUFFIXES, file_names, scan
 from .errors import CarvanaError, reason
 
 FILE = "dataset.toml"
@@ -37,11 +41,24 @@ class Description:
     masks: str
     group: str = ""
     classes: tuple[str, ...] = ()
+    colours: tuple[tuple[str, str], ...] = ()  # of coloured masks: name and "#rrggbb" of each class
+    ignore: int | str | None = None
+
+    @property
+    def several(self) -> Classes | None:
+        """How masks are read that have more than two classes, colours, or pixels that count for nothing."""
+        if len(self.classes) < 3 and not self.colours and self.ignore is None:
+            return None
+        names = self.classes or ("background", "object")
+        return Classes(names, tuple(dict(self.colours)[name] for name in names if self.colours), self.ignore)
 
     def to_toml(self) -> str:
         """The text of `dataset.toml`; a text in single quotes is taken as it stands."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        texts = {name: list(value) if name == "classes" else f"'{value}'" for name, value in values.items() if value}
+        texts = {name: f"'{getattr(self, name)}'" for name in ("photos", "masks", "group") if getattr(self, name)}
+        texts |= {"classes": list(self.classes)} if self.classes else {}
+        if self.colours:
+            texts["colours"] = "{" + ", ".join(f"{name!r} = {colour!r}" for name, colour in self.colours) + "}"
+        texts |= {} if self.ignore is None else {"ignore": repr(self.ignore)}
         return "".join(f"{name} = {text}\n" for name, text in texts.items())
 
 
@@ -61,19 +78,11 @@ def read_description(path: Path) -> Description:
     known = [field.name for field in fields(Description)]
     if wrong := sorted(set(values) - set(known)):
         raise CarvanaError(f"{path} has {', '.join(wrong)}, which is not known: use {', '.join(known)}")
-    classes = values.pop("classes", [])
-    if (
-        not isinstance(classes, list)
-        or len(classes) not in (0, 2)
-        or not all(isinstance(name, str) for name in classes)
-    ):
-        raise CarvanaError(
-            f"{path}: classes must be two names, as in ['background', 'cell']; more are not supported yet"
-        )
+    several = _read_classes(path, values)
     for name in known[:3]:
         if not isinstance(values.get(name, ""), str) or (name != "group" and not values.get(name)):
             raise CarvanaError(f"{path} needs {name} = '...', a text in quotes")
-    description = Description(**values, classes=tuple(classes))
+    description = Description(**values, **several)
     if "{name}" not in description.masks and "{folder}" not in description.masks:
         raise CarvanaError(f"{path}: masks = '{description.masks}' needs {{name}}, as in masks = 'labels/{{name}}.png'")
     try:
@@ -82,6 +91,27 @@ def read_description(path: Path) -> Description:
     except (re.error, LookupError, ValueError) as error:
         raise CarvanaError(f"{path}: group or masks cannot be understood ({reason(error)})") from None
     return description
+
+
+def _read_classes(path: Path, values: dict[str, object]) -> dict[str, object]:
+    """Takes classes, colours and ignore out of the values of `dataset.toml`, as `Description` holds them."""
+    colours, ignore = values.pop("colours", {}), values.pop("ignore", None)
+    classes = values.pop("classes", [*colours])
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
+        raise CarvanaError(f"{path}: classes must be a list of names, as in ['background', 'cell']")
+    if len(classes) == 1 or len(classes) > MOST_CLASSES or len(set(classes)) < len(classes):
+        raise CarvanaError(f"{path}: classes must be 2 to {MOST_CLASSES} different names, background first")
+    if colours and (not isinstance(colours, dict) or set(colours) != set(classes)):
+        raise CarvanaError(f"{path}: colours must give each of `classes` one, as in {{ background = '#000000', ... }}")
+    codes = [*colours.values(), *([ignore] if colours and ignore is not None else [])]
+    wrong = [code for code in codes if not isinstance(code, str) or not re.fullmatch("#[0-9a-fA-F]{6}", code)]
+    if wrong or len({code.lower() for code in codes}) < len(codes):
+        what = f"{wrong[0]!r} is no colour" if wrong else "a colour stands twice"
+        raise CarvanaError(f"{path}: {what}: write six hexadecimal digits, '#rrggbb', other ones for each class")
+    if ignore is not None and not colours and (type(ignore) is not int or not (len(classes) or 2) <= ignore <= 65_535):
+        what = f"ignore = {ignore!r} must be a mask value that no class has"
+        raise CarvanaError(f"{path}: {what}, from {len(classes) or 2} on, such as 255")
+    return {"classes": tuple(classes), "colours": tuple(colours.items()), "ignore": ignore}
 
 
 def recognise(root: Path) -> Description | None:
@@ -157,7 +187,7 @@ def scan_described(root: Path, described: Description) -> tuple[list[tuple], lis
     folds = split_groups({pair[3] for pair in pairs})
     if 0 < len(folds) < 3:
         raise CarvanaError(f"{root} holds {len(folds)} groups: training, validation and test need at least three")
-    return sorted((*pair, folds[pair[3]], bool(described.classes)) for pair in pairs), faults
+    return sorted((*pair, folds[pair[3]], bool(described.classes), described.several) for pair in pairs), faults
 
 
 def _masks_of(root: Path, described: Description, photo: Path, listed: dict[Path, list[str]]) -> list[Path]:
@@ -172,7 +202,12 @@ def _masks_of(root: Path, described: Description, photo: Path, listed: dict[Path
 
 
 def split_groups(groups: set[str]) -> dict[str, int]:
-    """Fold 0 to 9 of each group, from the SHA-256 of its name; of fewer than 30 groups, from its rank among them."""
+    """Fold 0 to 9 of each group, from the SHA-256 of its name; of fewer than 30 groups, from its rank among them.
+
+    Cars of Carvana's keep the fold they have there, so that no net is scored on cars that it was trained on.
+    """
+    if all(CAR.fullmatch(group) for group in groups):
+        return {group: int(group, 16) % 10 for group in groups}
     hashed = sorted(groups, key=_hash)
     few = len(hashed) < FEW_GROUPS
     return {group: (rank if few else _hash(group)) % 10 for rank, group in enumerate(hashed)}

@@ -134,6 +134,13 @@ def upright(image: Image.Image) -> Image.Image:
     return image if orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`image` at `size` = (width, height): averaged when it gets smaller, interpolated when it gets larger."""
+    # Averaging (BOX) twice is averaging once, so photos that are stored at half size look the same.
+    smaller = size[0] <= image.width and size[1] <= image.height
+    return image.resize(size, Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR)
+
+
 def check_turn(image: Image.Image, photo: str | Path, mask: str | Path) -> None:
     """CarvanaError if only the photo has an EXIF turn, and the mask's size cannot show on which of both it was drawn.
 

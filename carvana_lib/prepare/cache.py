@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def cached_dataset(
     """
     images, masks = load_arrays(pairs, size, folder, progress)
     # Background reaches all over the upper and lower edge; the largest of Carvana's cars covers 41 % of its photo.
-    full = np.flatnonzero(masks[:, [0, -1]].mean((1, 2)) > 127)
+    full = np.flatnonzero(masks[:, [0, -1]].mean((1, 2)) > 127) if masks.ndim == 3 else []
     inverted = [i for i in full if masks[i].mean() > 127 and not pairs[i].group]
     if inverted:
         what = f"{len(inverted)} of {len(masks)} masks look inverted, such as {pairs[inverted[0]].mask}"
@@ -62,7 +63,7 @@ def cached_dataset(
 def load_arrays(
     pairs: Sequence[Pair], size: tuple[int, int], folder: Path | None = None, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, 3) and soft masks (N, H, W), both uint8 and memory-mapped read-only.
+    """Images (N, H, W, 3) and soft masks (N, H, W) or (N, C, H, W), both uint8 and memory-mapped read-only.
 
     While another process decodes the same photos, this one waits and then uses the same arrays.
 
@@ -90,7 +91,7 @@ def _open(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
-    """Name of the cache entry: changes when a source file's name, length or time changes.
+    """Name of the cache entry: changes when a source file's name, length or time changes, or what mask values mean.
 
     Raises CarvanaError if a file is gone, or a link leads nowhere.
     """
@@ -102,14 +103,18 @@ def cache_key(pairs: Sequence[Pair], size: tuple[int, int]) -> str:
             what = f"{error.filename} cannot be read ({error.strerror})"
             raise CarvanaError(f"{what}: `carvana check-data` says what to do") from None
         files.append((pair.name, photo.st_size, photo.st_mtime_ns, mask.st_size, mask.st_mtime_ns))
-    digest = hashlib.sha256(json.dumps([FORMAT, size, files]).encode()).hexdigest()
+    # Carvana's masks mean one thing: their entries keep their names.
+    kinds = [
+        (pair.any_value, pair.classes and asdict(pair.classes)) for pair in pairs if pair.any_value or pair.classes
+    ]
+    digest = hashlib.sha256(json.dumps([FORMAT, size, files, *kinds]).encode()).hexdigest()
     return f"{size[0]}x{size[1]}-{digest[:16]}"
 
 
 def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: bool) -> None:
     """Decode into a folder beside `entry`, then rename it, so that an entry is complete."""
     folder, (width, height) = entry.parent, size
-    need = len(pairs) * width * height * 4
+    need = len(pairs) * width * height * (3 + _mask_bytes(pairs))
     # Not mkdtemp, whose folders are for one user: a cache may be shared.
     building = entry.with_suffix(f"{_BUILDING}{uuid.uuid4().hex}")
     busy = f"Another process decodes these photos to {entry}: waiting until it is done"
@@ -127,7 +132,7 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: 
                 what = f"needs {need / 1e9:.2f} GB for {len(pairs)} photos at {width}x{height}"
                 cure = "free some (`carvana cache` shows what it keeps), or set $CARVANA_CACHE to another disk"
                 raise CarvanaError(f"{folder} {what} and has {free / 1e9:.2f} GB: {cure}")
-            _decode_all(pairs, size, building, progress)
+            _decode_all(pairs, size, building, f"Decoding to {width}x{height} ({need / 1e9:.2f} GB, once)", progress)
             with suppress(OSError):  # where there are no locks, another process may have been first
                 os.rename(building, entry)
         total = sum(size for _, size, _ in cache_entries(folder))
@@ -141,11 +146,17 @@ def _build(pairs: Sequence[Pair], size: tuple[int, int], entry: Path, progress: 
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, progress: bool) -> None:
+def _mask_bytes(pairs: Sequence[Pair]) -> int:
+    """Bytes of a mask's pixel: one, or of several classes one for each."""
+    return len(pairs[0].classes.names) if pairs[0].classes else 1
+
+
+def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, title: str, progress: bool) -> None:
     width, height = size
+    classes = [_mask_bytes(pairs)] if pairs[0].classes else []
     new = np.lib.format.open_memmap
     images = new(building / "images.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width, 3))
-    masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), height, width))
+    masks = new(building / "masks.npy", mode="w+", dtype=np.uint8, shape=(len(pairs), *classes, height, width))
     # Claim the disk space now: if the disk fills up under a memory map, the system ends the process.
     for file in building.glob("*.npy") if hasattr(os, "posix_fallocate") else ():
         with open(file, "rb+") as opened:
@@ -154,14 +165,13 @@ def _decode_all(pairs: Sequence[Pair], size: tuple[int, int], building: Path, pr
     def decode(index: int) -> str | None:
         try:
             pair = pairs[index]
-            images[index], masks[index] = read_pair(pair.photo, pair.mask, size, pair.any_value)
+            images[index], masks[index] = read_pair(pair.photo, pair.mask, size, pair.any_value, pair.classes)
         except CarvanaError as error:
             return str(error)
         return None
 
     # Threads are enough: Pillow releases Python's lock while it decodes and resizes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        title = f"Decoding to {width}x{height} ({len(pairs) * width * height * 4 / 1e9:.2f} GB, once)"
         results = tqdm(pool.map(decode, range(len(pairs))), title, len(pairs), unit="photo", disable=not progress)
         faults = [fault for fault in results if fault]
     if faults:

@@ -52,8 +52,13 @@ def check_settings(config: TrainConfig, at_once: int) -> None:
     warn(f"batch norm sees one photo at a time, so its averages are of that photo alone: {cure}")
 
 
-def check_masks(masks: np.ndarray, fold: str) -> None:
-    """CarvanaError unless some mask of uint8 (N, H, W) in 0..255 holds both car and background."""
+def check_masks(masks: np.ndarray, fold: str, classes: Sequence[str] = ()) -> None:
+    """CarvanaError unless some mask of uint8 (N, H, W) in 0..255 holds both car and background.
+
+    Of several classes, masks are (N, C, H, W): at least two must be there, and each that is not is a warning.
+    """
+    if classes:
+        return _check_classes(masks, fold, classes)
     # Almost always the first one does.
     if any(mask.min() < 128 <= mask.max() for mask in masks):
         return
@@ -62,6 +67,27 @@ def check_masks(masks: np.ndarray, fold: str) -> None:
     scale = f" (their highest value is {highest}: car must be 255)" if 0 < highest < 128 else ""
     cure = "see `carvana check-data` and correct the masks"
     raise CarvanaError(f"every {fold} mask is {what} alone{scale}: there is nothing to tell apart; {cure}")
+
+
+def _check_classes(masks: np.ndarray, fold: str, classes: Sequence[str]) -> None:
+    there = np.zeros(len(classes), bool)
+    for mask in masks:
+        there |= (mask >= 128).any((1, 2))
+        if there.all():
+            return
+    missing = [name for name, found in zip(classes, there, strict=True) if not found]
+    if there.sum() < 2:
+        cure = "see `carvana check-data --describe` and correct the masks"
+        raise CarvanaError(f"every {fold} mask is of a single class: there is nothing to tell apart; {cure}")
+    what = f"is in no {fold} mask, or nowhere fills half a pixel"
+    warn(
+        f"the class {', '.join(missing)} {what}: "
+        + (
+            "it cannot be learned; add photos of it, or drop it from dataset.toml"
+            if fold == "training"
+            else "its score will be missing"
+        )
+    )
 
 
 def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch: int, out: Path) -> None:
@@ -92,9 +118,13 @@ def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> 
     """Warn when the net learns nothing. `history` holds the epoch that just ended, `counts` are of its validation."""
     epoch, rate = len(history), f"learning_rate={config.learning_rate:g}"
     total = counts.sum(0)
-    for columns, what in (([TP, FP], "background"), ([FN, TN], "car")):
+    kinds = [(total[[TP, FP]].sum() == 0, "background"), (total[[FN, TN]].sum() == 0, "car")]
+    if config.classes:
+        predicted = total.sum(0)
+        kinds = [(predicted[number] == predicted.sum(), name) for number, name in enumerate(config.classes)]
+    for everywhere, what in kinds:
         # After a first epoch of few steps the averaged weights may not have moved yet.
-        if epoch > 1 and total[columns].sum() == 0:
+        if epoch > 1 and everywhere:
             warn(f"epoch {epoch}: the net calls every validation photo {what} from edge to edge: {rate} may not fit")
     losses = [row["loss"] for row in history]
     if epoch < 3 or max(row["dice"] for row in history) > _LEARNED or losses[-1] <= 0.98 * losses[0]:

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ..base.devices import make_accelerator
+from ..base.errors import CarvanaError
 from ..base.files import expanded, write_atomically
 from ..base.progress import tqdm
 from ..config import TrainConfig
@@ -55,7 +57,7 @@ def fit(
             that is not finite, a full disk or memory, a GPU that is gone (the last checkpoint and weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
-    out = expanded(out)
+    out, config = expanded(out), with_classes(config, root)
     accelerator = make_accelerator(config.precision, config.accumulate)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     with hold_run(out) if main else nullcontext():
@@ -63,8 +65,8 @@ def fit(
         # The first process decodes, the others find its cache.
         with accelerator.main_process_first():
             train, validation = open_datasets(config, root, progress)
-        check_masks(train.masks(), "training")
-        check_masks(validation.masks(), "validation")
+        check_masks(train.masks(), "training", config.classes)
+        check_masks(validation.masks(), "validation", config.classes)
         with net_must_fit(config):
             train.keep_on(accelerator.device)
             if validation.keep_on(accelerator.device):
@@ -81,6 +83,16 @@ def fit(
                 write_metrics(out / METRICS, state.history)
         train_epochs(state, train, validation, out, progress, on_epoch)
     return state.history
+
+
+def with_classes(config: TrainConfig, root: str | Path | Sequence[str | Path]) -> TrainConfig:
+    """`config` with the classes of the data. Raises CarvanaError if it names others."""
+    classes = list_pairs(root)[0].classes
+    names = classes.names if classes else ()
+    if config.classes not in ((), names):
+        what = f"classes={', '.join(config.classes)} are not those of the data, {', '.join(names) or 'two'}"
+        raise CarvanaError(f"{what}: leave the setting out, the data give it")
+    return replace(config, classes=names)
 
 
 def open_datasets(
@@ -111,7 +123,7 @@ def train_epochs(
                 train_epoch(state, train, out, stopped, progress)
                 check_weights(trainer.model, trainer.epochs_done + 1, out)
                 scores = trainer.validate(validation, progress)
-                state.finish_epoch(scores.counts)
+                state.finish_epoch(scores)
                 if trainer.accelerator.is_main_process:
                     check_epoch(trainer.config, state.history, scores.counts)
                     state.write_epoch(out)

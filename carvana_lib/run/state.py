@@ -7,12 +7,10 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from ..base.devices import is_out_of_memory
 from ..base.errors import CarvanaError
 from ..data import Pair
-from ..metrics import accuracy, dice, iou
+from ..evaluation import Evaluation
 from ..training import Trainer
 from .alarms import check_weights
 from .checkpoint import save_checkpoint
@@ -66,17 +64,16 @@ class RunState:
         """Take the weights that the config's `start` names, if it names any."""
         trainer = self.trainer
         if trainer.config.start:
-            start_weights(trainer.model, trainer.config.start)
+            start_weights(trainer.model, trainer.config.start, not trainer.accelerator.is_main_process)
             if trainer.average is not None:
                 trainer.average.module.load_state_dict(trainer.model.state_dict())
 
-    def finish_epoch(self, counts: torch.Tensor) -> None:
-        """Add the epoch, with the `counts` of its validation, to the history; go to the start of the next epoch."""
+    def finish_epoch(self, validation: Evaluation) -> None:
+        """Add the epoch, with the scores of its validation, to the history; go to the start of the next epoch."""
         trainer, rate = self.trainer, self.trainer.schedule.get_last_lr()[0]
         row = {"epoch": trainer.epochs_done + 1, "learning_rate": rate, "loss": self.loss_sum / trainer.steps_done}
-        scores = {"dice": dice(counts).item(), "accuracy": accuracy(counts).item(), "iou": iou(counts).item()}
         speed = {"seconds": self.seconds, "images_per_second": self.photos_per_second}
-        self.history.append({**row, **scores, **speed})
+        self.history.append({**row, **validation.means(), **speed})
         trainer.epochs_done, trainer.steps_done = trainer.epochs_done + 1, 0
         self.loss_sum = self.seconds = 0.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -138,14 +139,23 @@ def _pretrained_names() -> str:
     return ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors")))
 
 
-def start_weights(model: UNet, path: str | Path) -> None:
-    """Give `model` the weights of `path`. Raises CarvanaError as `load_model`, or if the nets differ in shape."""
+def start_weights(model: UNet, path: str | Path, quiet: bool = False) -> None:
+    """Give `model` the weights of `path`. Raises CarvanaError as `load_model`, or if the nets differ in shape.
+
+    If only the number of classes differs, the last layer keeps its own weights, and one line says so unless `quiet`.
+    """
     trained, _ = load_model(path)
+    weights, own = trained.state_dict(), model.state_dict()
+    head = {name: own[name] for name in ("head.weight", "head.bias") if weights[name].shape != own[name].shape}
     try:
-        model.load_state_dict(trained.state_dict())
+        model.load_state_dict(weights | head)
     except RuntimeError as error:
         cure = "set base_channels, depth, norm, up and patch as there"
         raise CarvanaError(f"start={path}: its net has another shape ({_mismatch(error)}): {cure}") from None
+    if head and not quiet:
+        was, now = (len(values["head.bias"]) // model.patch**2 for values in (weights, own))
+        what = f"its last layer, of {was} logit{'s' * (was > 1)} a pixel, is replaced by a new one of {now}"
+        print(f"start={path}: {what}, with random weights", file=sys.stderr)
 
 
 def best_dice(out: str | Path) -> float:

@@ -68,7 +68,7 @@ def test_a_full_disk_is_named_before_the_work(broken, tmp_path, monkeypatch):
 def test_a_second_build_waits_for_the_first_and_decodes_nothing(broken, tmp_path, monkeypatch):
     pairs, folder, real, decoded, said = list_pairs(broken), tmp_path / "cache", cache.read_pair, [], Queue()
 
-    def read_when_the_other_waits(photo, mask, size, any_value=False):
+    def read_when_the_other_waits(photo, mask, size, *more):
         if not decoded:
             assert "Another process decodes these photos" in said.get(timeout=1000)
         decoded.append(photo)

@@ -266,8 +266,20 @@ def test_a_mask_of_three_values_is_a_fault(tmp_path, capsys):
         ("photos = 'images'\nmasks = '{name}{other}.png'\n", "cannot be understood"),
         ("photos = 'images'\nmasks = '{name}.png'\ngroup = '('\n", "cannot be understood"),
         ("photos = 'images'\nmasks = '{name}.png'\nclases = 2\n", "has clases, which is not known"),
-        ("photos = 'images'\nmasks = '{name}.png'\nclasses = ['sky', 'road', 'car']\n", "must be two names"),
-        ("photos = 'images'\nmasks = '{name}.png'\nclasses = 2\n", "must be two names"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclasses = 2\n", "must be a list of names"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclasses = ['sky']\n", "must be 2 to 255 different names"),
+        ("photos = 'images'\nmasks = '{name}.png'\nclasses = ['sky', 'sky', 'car']\n", "must be 2 to 255 different"),
+        (
+            "photos = 'images'\nmasks = '{name}.png'\nclasses = ['a', 'b', 'c']\nignore = 2\n",
+            "ignore = 2 must be a mask",
+        ),
+        ("photos = 'images'\nmasks = '{name}.png'\nignore = '#ffffff'\n", "ignore = '#ffffff' must be a mask value"),
+        (
+            "photos = 'i'\nmasks = '{name}.png'\nclasses = ['a', 'b']\ncolours = {a = '#000000'}\n",
+            "each of `classes` one",
+        ),
+        ("photos = 'i'\nmasks = '{name}.png'\ncolours = {a = '#000000', b = 'red'}\n", "'red' is no colour: write six"),
+        ("photos = 'i'\nmasks = '{name}.png'\ncolours = {a = '#0000aa', b = '#0000AA'}\n", "a colour stands twice"),
     ],
 )
 def test_a_wrong_description_is_said(tmp_path, text, message):
