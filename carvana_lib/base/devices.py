@@ -7,6 +7,8 @@ import functools
 import re
 import sys
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -58,11 +60,19 @@ def pick_precision(precision: str, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and has_bf16() else "no"
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
+@contextmanager
+def autocast(precision: str, device: torch.device) -> Iterator[None]:
     """The context in which a net computes in a config's `precision` on `device`."""
     kind = pick_precision(precision, device)
     dtype = torch.float16 if kind == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=kind != "no")
+    rounded = torch.backends.cudnn.allow_tf32
+    try:
+        # Without this, NVIDIA's convolutions round float32 to 10 bits of mantissa (TF32).
+        torch.backends.cudnn.allow_tf32 = rounded and precision != "float32"
+        with torch.autocast(device.type, dtype, enabled=kind != "no"):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = rounded
 
 
 def make_accelerator(precision: str = "auto", accumulate: int = 1) -> Accelerator:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import tiny
 
-from carvana_lib.base.devices import best_device, make_accelerator, torch_serves_gpu
+from carvana_lib.base.devices import autocast, best_device, make_accelerator, torch_serves_gpu
 from carvana_lib.training import Trainer
 
 KAGGLE = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]  # what torch 2.10 for CUDA 12.8 serves
@@ -59,3 +59,11 @@ def test_a_gpu_that_cannot_be_used_gets_one_sentence_and_the_cpu_trains(machine,
     trainer = Trainer(tiny(), 4, accelerator)
     images, masks = torch.zeros(4, 3, 32, 48), torch.zeros(4, 1, 32, 48)
     assert torch.isfinite(torch.as_tensor(trainer.step(images, masks)))
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("float32", False), ("bf16", True), ("auto", True)])
+def test_float32_is_not_rounded_to_tf32_and_the_setting_is_put_back(monkeypatch, precision, rounded):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with autocast(precision, torch.device("cpu")):
+        assert torch.backends.cudnn.allow_tf32 == rounded
+    assert torch.backends.cudnn.allow_tf32
