@@ -23,7 +23,9 @@ if not __debug__ and "ipykernel" in sys.modules:
 _NAMES = {
     # Data: files become arrays, cars are split into folds.
     "data": "CarvanaDataset TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD find_data held_out_fold list_pairs",
-    "images": "read_mask read_photo resize",
+    "images": "read_labels read_mask read_photo",
+    "base.image_files": "resize",
+    "base.classes": "palette",
     "prepare.cache": "cached_dataset",
     "transforms": "Augment normalise",
     # The net and its weights.
@@ -38,15 +40,17 @@ _NAMES = {
     "run.folder": "remove_run",
     "base.devices": "best_device",
     # Prediction and scores.
-    "prediction": "predict_array predict_logits predict_photo upsample",
+    "prediction": "predict_array predict_labels predict_logits predict_photo upsample",
     "metrics": "accuracy bootstrap_interval boundary boundary_error confusion dice iou precision recall",
     "evaluation": "baselines evaluate",
+    "extras.class_baselines": "class_baselines",
     "extras.thresholds": "predict_dataset",
     "extras.tiles": "predict_tiled",
     "extras.neighbours": "nearest_outside random_parts",
     "extras.submission": "read_submission rle_decode rle_encode write_submission",
     # Pictures.
     "pictures.overlays": "BLUE ORANGE error_map overlay",
+    "pictures.class_overlays": "class_overlay",
     "pictures.figures": "picture_grid plot_extremes plot_history show show_table",
     "pictures.u_drawing": "draw_unet record_levels",
     # Tools to drag, and the errors that say what to do.

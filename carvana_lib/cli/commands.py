@@ -72,6 +72,7 @@ def _load(options: argparse.Namespace) -> tuple[UNet, TrainConfig]:
 def run_evaluate(options: argparse.Namespace) -> int:
     from ..data import TRAINING_FOLDS, CarvanaDataset, find_data, list_pairs
     from ..evaluation import baselines, evaluate
+    from ..extras.class_baselines import class_baselines
     from ..prepare.cache import cached_dataset
     from .report import table, write_json, write_rows
 
@@ -86,6 +87,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
     model, config = _load(options)
     roots = [find_data(root) for root in options.data or [None]]
     dataset = cached_dataset(list_pairs(roots, options.fold), config.size)
+    if dataset.classes != config.classes:
+        known, here = (", ".join(names) or "two classes" for names in (config.classes, dataset.classes))
+        raise CarvanaError(
+            f"the net knows {known}, and the data have {here}: use weights that were trained on such data"
+        )
     training = [pair for pair in list_pairs(roots) if pair.fold in TRAINING_FOLDS]
     scored = {pair.car for pair in dataset.pairs}
     cars = sorted({pair.car for pair in training} - scored)
@@ -100,7 +106,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     chosen = set(cars[:: -(-len(cars) // 64) or 1])
     training = CarvanaDataset([pair for pair in training if pair.car in chosen], (240, 160)) if cars else None
     result = evaluate(model, dataset, options.threshold, options.tta, options.batch_size)
-    rows = baselines(training, dataset)
+    rows = (class_baselines if dataset.classes else baselines)(training, dataset)
     summary = result.summary()
     print(table(summary, rows, kind))
     if len(roots) > 1:
@@ -143,6 +149,10 @@ def run_submit(options: argparse.Namespace) -> int:
 
     photos = photos_in(options.folder)
     model, config = _load(options)
+    if config.classes:
+        raise CarvanaError(
+            f"Kaggle's file holds one mask a photo, and this net tells {len(config.classes)} classes apart"
+        )
     print(f"{options.out}: {submit_photos(model, config, photos, options.out, options.threshold, options.tta)} photos")
     return 0
 

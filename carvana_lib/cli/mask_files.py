@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from ..base.classes import paletted
 from ..base.data_folder import PHOTO_SUFFIXES, file_names
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
 from ..config import TrainConfig
 from ..images import read_photo
-from ..prediction import logit, predict_array
+from ..prediction import logit, predict_array, predict_labels
 
 
 def matching(photos: Sequence[Path]) -> list[Path]:
@@ -55,9 +56,11 @@ def predict_files(
 ) -> list[Path]:
     """Write `<name>_mask.png` (0 and 255) and `<name>_overlay.jpg` for each photo, at its own size.
 
+    Of several classes, the mask holds the class numbers, and a palette that shows them in the colours of the overlay.
     Returns the masks' paths. Raises CarvanaError before anything is written if a photo cannot be read, if two photos
     would write the same file, or if a file would replace a photo; later if a file cannot be written.
     """
+    from ..pictures.class_overlays import class_overlay
     from ..pictures.overlays import overlay
 
     logit(threshold)
@@ -74,8 +77,12 @@ def predict_files(
         read_photo(photo, config.size)
     for photo, mask_path, overlay_path in zip(photos, masks, overlays, strict=True):
         pixels = read_photo(photo)
-        mask = predict_array(model, pixels, config.size, tta) > threshold
-        write_atomically(mask_path, lambda t, m=mask: Image.fromarray(m.astype(np.uint8) * 255).save(t, "PNG"))
-        picture = Image.fromarray(overlay(pixels, mask))
+        if config.classes:
+            labels = predict_labels(model, pixels, config.size, tta)
+            mask, picture = paletted(labels), Image.fromarray(class_overlay(pixels, labels))
+        else:
+            car = predict_array(model, pixels, config.size, tta) > threshold
+            mask, picture = Image.fromarray(car.astype(np.uint8) * 255), Image.fromarray(overlay(pixels, car))
+        write_atomically(mask_path, lambda t, m=mask: m.save(t, "PNG"))
         write_atomically(overlay_path, lambda t, p=picture: p.save(t, "JPEG", quality=90))
     return masks

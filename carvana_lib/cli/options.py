@@ -174,6 +174,8 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     """One option for each field of TrainConfig."""
     for name, kind in typing.get_type_hints(TrainConfig).items():
         flag = "--" + name.replace("_", "-")
+        if name == "classes":
+            continue  # the data give them
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction)
         elif kind == tuple[int, int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
+from ..base.class_counts import per_class
 from ..base.files import write_atomically
 from ..evaluation import Evaluation
-from ..metrics import accuracy, iou
-
-_COLUMNS = ["name", "car", "view", "dice", "accuracy", "iou", "boundary_error_px", "tp", "fp", "fn", "tn"]
+from ..metrics import accuracy, dice, iou
 
 
 def table(summary: dict[str, object], rows: dict[str, dict[str, float]], kind: str = "car") -> str:
@@ -24,8 +24,12 @@ def table(summary: dict[str, object], rows: dict[str, dict[str, float]], kind: s
         f"{'U-Net':38}{summary['dice']:8.4f}{summary['accuracy']:10.4f}",
         *(f"{name:38}{row['dice']:8.4f}{row['accuracy']:10.4f}" for name, row in rows.items()),
         interval,
-        f"global Dice {summary['dice_global']:.4f}, batch Dice {summary['dice_batch']:.4f}, IoU {summary['iou']:.4f}",
     ]
+    if "per_class" in summary:
+        lines += _by_class(summary)
+    else:
+        more = f"global Dice {summary['dice_global']:.4f}, batch Dice {summary['dice_batch']:.4f}"
+        lines.append(f"{more}, IoU {summary['iou']:.4f}")
     if "boundary_error_px" in summary:
         lines.append(f"mean boundary error {summary['boundary_error_px']:.2f} pixels")
     worst = summary["worst"]
@@ -36,27 +40,43 @@ def table(summary: dict[str, object], rows: dict[str, dict[str, float]], kind: s
     return "\n".join(lines)
 
 
+def _by_class(summary: dict[str, object]) -> list[str]:
+    """A line for each class: its scores, and what its pixels are taken for most often where they are not found."""
+    lines = [f"Dice is the mean over the classes without {summary['classes'][0]}. Each class:"]
+    lines.append(f"{'':38}{'Dice':>8}{'IoU':>10}{'photos':>8}")
+    for number, (name, row) in enumerate(summary["per_class"].items()):
+        taken, pixels = list(summary["confusion"][number]), sum(summary["confusion"][number])
+        taken[number] = 0
+        worst = max(range(len(taken)), key=taken.__getitem__)
+        other = f"  {taken[worst] / pixels:.1%} taken for {summary['classes'][worst]}" if taken[worst] else ""
+        scores = f"{'':>18}" if row["dice"] is None else f"{row['dice']:8.4f}{row['iou']:10.4f}"
+        lines.append(f"{name:38}{scores}{row['photos']:8}{other}")
+    return lines
+
+
 def write_rows(evaluation: Evaluation, path: Path) -> None:
-    """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts."""
-    rows = zip(
-        evaluation.names,
-        evaluation.cars,
-        evaluation.dice.tolist(),
-        accuracy(evaluation.counts, "none").tolist(),
-        iou(evaluation.counts, "none").tolist(),
-        evaluation.boundary_errors.tolist() or [""] * len(evaluation.names),
-        evaluation.counts.tolist(),
-        strict=True,
-    )
+    """One CSV row a photo: name, car, view, dice, accuracy, iou, boundary error (blank if not measured), counts.
+
+    Of several classes, each one's Dice (blank where the photo has none of it) takes the place of the last two.
+    """
+    if evaluation.classes:
+        columns = [f"dice_{name}" for name in evaluation.classes]
+        each = per_class(evaluation.counts, dice).tolist()
+        more = [["" if math.isnan(score) else score for score in row] for row in each]
+    else:
+        columns = ["boundary_error_px", "tp", "fp", "fn", "tn"]
+        errors = evaluation.boundary_errors.tolist() or [""] * len(evaluation.names)
+        more = [[error, *counts] for error, counts in zip(errors, evaluation.counts.tolist(), strict=True)]
+    scores = (evaluation.scores(score).tolist() for score in (dice, accuracy, iou))
 
     def write(temporary: Path) -> None:
         with open(temporary, "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            for name, car, *scores, counts in rows:
+            writer.writerow(["name", "car", "view", "dice", "accuracy", "iou", *columns])
+            for name, car, *values, rest in zip(evaluation.names, evaluation.cars, *scores, more, strict=True):
                 # A Carvana photo is <car>_<view>; others have no view.
                 view = name[13:] if name.startswith(f"{car}_") else ""
-                writer.writerow([name, car, view, *scores, *counts])
+                writer.writerow([name, car, view, *values, *rest])
 
     write_atomically(path, write)
 

@@ -21,12 +21,13 @@ class WithNormalisation(nn.Module):
         self.model = model
 
     def forward(self, photo: torch.Tensor) -> torch.Tensor:
-        """Photos float32 (N, 3, H, W) in [0, 1] -> probabilities of car (N, 1, H, W)."""
-        return torch.sigmoid(self.model(photo * 2 - 1))
+        """Photos float32 (N, 3, H, W) in [0, 1] -> probabilities of car (N, 1, H, W), or of several classes."""
+        logits = self.model(photo * 2 - 1)
+        return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)
 
 
 def export_onnx(model: nn.Module, size: tuple[int, int], path: str | Path) -> Path:
-    """Write `model` as ONNX: input `photo` float32 (N, 3, H, W) in [0, 1], output `probability` (N, 1, H, W).
+    """Write `model` as ONNX: input `photo` float32 (N, 3, H, W) in [0, 1], output `probability` (N, 1 or C, H, W).
 
     `model` is as `load_model` gives it, on any device. `size` is (width, height) of the photos that the ONNX net will
     read; their number N stays free. The one file at `path` holds everything. Missing onnx packages, or a file that

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..base.arrays import check_mask, check_probability
+from ..base.errors import CarvanaError
 from ..data import CarvanaDataset
 from ..metrics import accuracy, dice, iou
 from ..prediction import predict_logits, upsample
@@ -99,7 +100,11 @@ class Predictions:
 
 
 def predict_dataset(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
-    """Probabilities and histograms of every photo, computed one photo at a time."""
+    """Probabilities and histograms of every photo, computed one photo at a time; CarvanaError for several classes."""
+    if dataset.classes:
+        raise CarvanaError(
+            f"a threshold tells two classes apart, and these data have {len(dataset.classes)}: use evaluate"
+        )
     device = next(model.parameters()).device
     levels, counts = [], []
     for index in range(len(dataset)):

@@ -28,7 +28,7 @@ def predict_tiled(
     photo, `tile` pixels wide, so the net's memory does not depend on `size`. Neighbouring tiles share `overlap` pixels,
     where their logits are averaged. Each tile weighs less towards its own edge, where it sees least of the
     surroundings. `tta` averages with the prediction for the mirrored tile. The result is float32 (height, width) in
-    [0, 1], as from `predict_array`. An overlap as large as the tile raises a CarvanaError.
+    [0, 1], as from `predict_array`. An overlap as large as the tile or a net of several classes is a CarvanaError.
     """
     if not 0 <= overlap < tile:
         raise CarvanaError(f"overlap={overlap} must be at least 0 and less than tile={tile}")
@@ -41,6 +41,10 @@ def predict_tiled(
     for top, left in product(tops, lefts):
         here = (..., slice(top, top + tile), slice(left, left + tile))
         logits = predict_logits(model, images[here].to(device), tta).cpu()
+        if logits.shape[1] > 1:
+            raise CarvanaError(
+                f"tiles are predicted of two classes, and the net tells {logits.shape[1]}: predict_labels"
+            )
         ramp = _ramp(logits.shape[-2], overlap)[:, None] * _ramp(logits.shape[-1], overlap)
         total[here] += logits * ramp
         weight[here] += ramp

@@ -14,12 +14,14 @@ from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 from ..base.arrays import check_photo, check_probability
+from ..base.classes import IGNORED
 from ..base.files import write_atomically
 from ..data import CarvanaDataset
 from ..evaluation import Evaluation
 from ..images import read_photo
-from ..prediction import logit, predict_array
-from .overlays import BLUE, ORANGE, error_map, overlay
+from ..prediction import logit, predict_array, predict_labels
+from .class_overlays import class_overlay
+from .overlays import BLUE, ORANGE, error_map, overlay, tint
 
 
 def plot_extremes(
@@ -43,15 +45,20 @@ def plot_extremes(
     for column, row in enumerate(chosen):
         name = evaluation.names[row]
         photo, target = read_photo(dataset.pairs[index_of[name]].photo), dataset.native_mask(index_of[name])
-        mask = predict_array(model, photo, dataset.size, tta) > threshold
         kind = "best" if column < count else "worst"
         axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9)
+        if dataset.classes:
+            labels = predict_labels(model, photo, dataset.size, tta)
+            axes[0, column].imshow(class_overlay(photo, labels))
+            axes[1, column].imshow(tint(photo, (labels != target) & (target != IGNORED), ORANGE, 1.0))
+            continue
+        mask = predict_array(model, photo, dataset.size, tta) > threshold
         axes[0, column].imshow(overlay(photo, mask))
         axes[1, column].imshow(error_map(photo, mask, target))
     for axis in axes.flat:
         axis.set_xticks([]), axis.set_yticks([])
     axes[0, 0].set_ylabel("predicted mask")
-    axes[1, 0].set_ylabel("missed (blue), extra (orange)")
+    axes[1, 0].set_ylabel("wrong class (orange)" if dataset.classes else "missed (blue), extra (orange)")
     figure.suptitle("The best and the worst masks")
     return figure
 

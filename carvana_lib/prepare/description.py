@@ -6,15 +6,19 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..base.data_folder import why_unusable
 from ..base.described import FILE, describe, scan_described
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
 from ..base.image_files import open_image
-from ..data import TEST_FOLD, VALIDATION_FOLD
+from ..data import TEST_FOLD, VALIDATION_FOLD, Pair
+from .doctor import never_in_training, scattered_groups
+from .inspection import Look
 
 _MOST = 5  # kinds that are listed
+_MOST_NAMED = 40  # values that may be classes
 _ASK = """\
 # Does one thing appear in several photos: a patient, a street, an animal? Then add a pattern that finds its name
 # in the photo's path, so that it is never in two folds: group = '(patient\\d+)_'
@@ -34,17 +38,25 @@ def describe_folder(root: Path, write: bool = False) -> str:
         what = "no folders of photos and masks with matching names, such as images/ and masks/"
         cure = f"write {root / FILE} yourself, with photos = 'FOLDER' and masks = 'FOLDER/{{name}}.png'"
         raise CarvanaError(f"{root} holds {what}: {cure}")
-    pairs, faults = scan_described(root, described)
+    found, unpaired = scan_described(root, described)
+    pairs, faults = [Pair(*files) for files in found], []
     sizes, photo_modes, mask_modes, values = Counter(), Counter(), Counter(), Counter()
-    for _, photo, mask, *_ in pairs:
-        with open_image(photo) as image:
+    looks = []
+    for pair in pairs:
+        with open_image(pair.photo) as image:
             sizes["{}x{}".format(*image.size)] += 1
             photo_modes[image.mode] += 1
-        with open_image(mask) as image:
+        with open_image(pair.mask) as image:
             mask_modes[image.mode] += 1
-            pixels = np.asarray(image)
-            values.update(map(str, np.unique(pixels.reshape(-1, *pixels.shape[2:]), axis=0).tolist()))
-    folds = Counter({TEST_FOLD: "test", VALIDATION_FOLD: "validation"}.get(pair[4], "training") for pair in pairs)
+            values.update(_values(image))
+        if pair.classes:
+            try:
+                numbers = np.bincount(pair.read_mask().ravel(), minlength=256)
+            except CarvanaError as error:
+                faults.append(str(error))
+            else:
+                looks.append(Look(pair, classes=frozenset(np.flatnonzero(numbers[:255]).tolist())))
+    folds = Counter({TEST_FOLD: "test", VALIDATION_FOLD: "validation"}.get(pair.fold, "training") for pair in pairs)
     found = {
         "sizes": sizes,
         "modes of the photos": photo_modes,
@@ -52,14 +64,50 @@ def describe_folder(root: Path, write: bool = False) -> str:
         "values in the masks": values,
         "photos for": folds,
     }
-    lines = [f"# {len(pairs)} pairs of {len({pair[3] for pair in pairs})} groups; photos without a mask: {len(faults)}"]
+    groups = len({pair.group for pair in pairs})
+    lines = [f"# {len(pairs)} pairs of {groups} groups; photos without a mask: {len(unpaired)}"]
     lines += [f"# {what}: {_listed(counts)}" for what, counts in found.items()]
-    text = described.to_toml() + ("" if described.group else _ASK) + "\n".join(lines) + "\n"
+    if looks:
+        shown = Counter(
+            name for look in looks for number, name in enumerate(described.several.names) if number in look.classes
+        )
+        lines.append(
+            f"# photos with each class: {', '.join(f'{name} ({shown[name]})' for name in described.several.names)}"
+        )
+    lines += [f"# {line}" for line in [*faults[:_MOST], *never_in_training(root, looks), *scattered_groups(pairs)]]
+    asked = ("" if described.group else _ASK) + ("" if described.classes or described.several else _ask_classes(values))
+    text = described.to_toml() + asked + "\n".join(lines) + "\n"
     if write:
         if (root / FILE).exists():
             raise CarvanaError(f"{root / FILE} exists: edit it, or remove it to have it written again")
         write_atomically(root / FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return text
+
+
+def _values(image: Image.Image) -> list[str]:
+    """The values of an opened mask, or its colours as "#rrggbb"."""
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        return list(map(str, np.unique(pixels).tolist()))
+    codes = np.asarray(image.convert("RGB")).astype(np.int32) @ (65536, 256, 1)
+    return [f"#{code:06x}" for code in np.unique(codes).tolist()]
+
+
+def _ask_classes(values: Counter[str]) -> str:
+    """Lines to fill in where masks hold more than two values: what they mean cannot be seen."""
+    coloured = sorted(value for value in values if value.startswith("#"))
+    numbers = sorted(int(value) for value in values if value.isdigit())
+    if len(values) < 3 or (coloured and numbers):
+        return ""
+    if len(values) > _MOST_NAMED:
+        return "# The masks hold many values. If they number cells or the like: classes = ['background', 'cell']\n"
+    ask = "# The masks hold more than two values. Say what they mean, background first, and remove each # here:\n"
+    names = ["background", *(f"class {number}" for number in range(1, 256))]
+    if coloured:
+        pairs = ", ".join(f"'{name}' = '{colour}'" for name, colour in zip(names, coloured, strict=False))
+        return ask + f"# colours = {{{pairs}}}\n"
+    ignored = numbers[-1] == 255 and numbers[-2] < 254
+    return ask + f"# classes = {names[: numbers[-1 - ignored] + 1]}\n" + "# ignore = 255\n" * ignored
 
 
 def _listed(counts: Counter[str]) -> str:

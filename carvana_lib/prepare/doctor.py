@@ -72,7 +72,9 @@ def examine(
         faults += copies("mask", looks, "put the right mask there") + unlike_their_car(looks)
     if not every:
         names, faults = stated_once(names, _MOST_NAMES), stated_once(faults, _MOST_FAULTS)
-    suspicions = not_for_training(root, pairs) + (misfits(looks, *net, progress) if net and carvana else [])
+    faults += never_in_training(root, looks)
+    suspicions = not_for_training(root, pairs) + scattered_groups(pairs)
+    suspicions += misfits(looks, *net, progress) if net and carvana else []
     return Findings(pairs, names + faults, suspicions)
 
 
@@ -104,6 +106,29 @@ def not_for_training(root: Path, pairs: list[Pair]) -> list[str]:
     missing = " and none for ".join(use for use, wanted in uses.items() if pairs and not wanted & folds)
     cure = "`carvana train` needs more cars, or another folder beside it (--data twice)"
     return [f"{root} holds no cars for {missing}: {cure}; {FOLD_RULE}"] if missing else []
+
+
+def never_in_training(root: Path, looks: list[Look]) -> list[str]:
+    """A line for each of several classes that no mask of the training folds shows."""
+    training = [look for look in looks if look.pair.classes and look.pair.fold in TRAINING_FOLDS]
+    names = training[0].pair.classes.names if training else ()
+    seen = {number for look in training for number in look.classes}
+    cure = "add photos of it, or drop it from dataset.toml"
+    missing = [name for number, name in enumerate(names) if number not in seen]
+    return [f"{root} holds no mask with the class {name} for training (folds 2 to 9): {cure}" for name in missing]
+
+
+def scattered_groups(pairs: list[Pair]) -> list[str]:
+    """A line for each group whose photos lie in several folders: one thing, or two of the same name?"""
+    folders = defaultdict(set)
+    for pair in pairs:
+        folders[pair.group].add(pair.photo.parent)
+    lines = []
+    for group, places in folders.items():
+        if group and len(places) > 1:
+            where = " and ".join(map(str, sorted(places)[:2]))
+            lines.append(f"{where} hold photos of group {group}: if these are two, let `group` find the folder too")
+    return stated_once(lines, _MOST_NAMES)
 
 
 def left_behind(folder: Path) -> list[str]:

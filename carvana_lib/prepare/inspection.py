@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..base.classes import IGNORED
 from ..base.errors import CarvanaError
 from ..base.image_files import displayed_size, open_image, orientation, read_file
 from ..data import Pair
-from ..images import read_mask
+from ..images import read_labels, read_mask
 
 _EDGE = 12  # grey levels over three pixels
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the pixels of a JPEG
@@ -38,6 +39,7 @@ class Look:
     quality: str | None = None  # the quantisation, of JPEGs only
     share: float = 0.0  # of the photo that the mask calls car
     on_edges: float = 0.0  # the share of the mask's outline that lies on an edge of the photo
+    classes: frozenset[int] = frozenset()  # of several, the numbers of those that the mask shows
 
 
 def look_at(pair: Pair) -> Look:
@@ -150,6 +152,12 @@ def _check_mask(look: Look) -> np.ndarray:
         if getattr(image, "is_animated", False):
             faults.append(f"{path} has several frames, and only the first is read: save it as one")
     size = None if look.turned else look.size
+    if look.pair.classes:
+        labels = read_labels(path, look.pair.classes, photo_size=size, content=content)
+        look.classes = frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {IGNORED}
+        if not look.classes:
+            faults.append(f"{path} marks no class, every pixel counts for nothing: replace it, or remove the pair")
+        return (labels != 0) & (labels != IGNORED)
     mask = read_mask(path, photo_size=size, content=content, any_value=look.pair.any_value)
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if look.pair.group:  # in other data a photo may show nothing, or be full of what is looked for
