@@ -18,7 +18,6 @@ from torch import nn
 from ..base.devices import is_out_of_memory
 from ..base.errors import CarvanaError, CarvanaWarning, reason
 from ..config import TrainConfig
-from ..metrics import FN, FP, TN, TP
 from .checkpoint import LAST_CHECKPOINT
 from .history import History
 
@@ -75,19 +74,11 @@ def _check_classes(masks: np.ndarray, fold: str, classes: Sequence[str]) -> None
         there |= (mask >= 128).any((1, 2))
         if there.all():
             return
-    missing = [name for name, found in zip(classes, there, strict=True) if not found]
+    missing = ", ".join(name for name, found in zip(classes, there, strict=True) if not found)
+    cure = "see `carvana check-data --describe`"
     if there.sum() < 2:
-        cure = "see `carvana check-data --describe` and correct the masks"
         raise CarvanaError(f"every {fold} mask is of a single class: there is nothing to tell apart; {cure}")
-    what = f"is in no {fold} mask, or nowhere fills half a pixel"
-    warn(
-        f"the class {', '.join(missing)} {what}: "
-        + (
-            "it cannot be learned; add photos of it, or drop it from dataset.toml"
-            if fold == "training"
-            else "its score will be missing"
-        )
-    )
+    warn(f"the class {missing} fills half a pixel in no {fold} mask: it is not learned, or has no score; {cure}")
 
 
 def check_losses(losses: Sequence[float], names: Sequence[Sequence[str]], epoch: int, out: Path) -> None:
@@ -117,14 +108,14 @@ def _kept(out: Path) -> str:
 def check_epoch(config: TrainConfig, history: History, counts: torch.Tensor) -> None:
     """Warn when the net learns nothing. `history` holds the epoch that just ended, `counts` are of its validation."""
     epoch, rate = len(history), f"learning_rate={config.learning_rate:g}"
-    total = counts.sum(0)
-    kinds = [(total[[TP, FP]].sum() == 0, "background"), (total[[FN, TN]].sum() == 0, "car")]
     if config.classes:
-        predicted = total.sum(0)
-        kinds = [(predicted[number] == predicted.sum(), name) for number, name in enumerate(config.classes)]
-    for everywhere, what in kinds:
+        predicted = dict(zip(config.classes, counts.sum((0, 1)), strict=True))
+    else:
+        tp, fp, fn, tn = counts.sum(0)
+        predicted = {"background": fn + tn, "car": tp + fp}
+    for what, pixels in predicted.items():
         # After a first epoch of few steps the averaged weights may not have moved yet.
-        if epoch > 1 and everywhere:
+        if epoch > 1 and pixels == sum(predicted.values()):
             warn(f"epoch {epoch}: the net calls every validation photo {what} from edge to edge: {rate} may not fit")
     losses = [row["loss"] for row in history]
     if epoch < 3 or max(row["dice"] for row in history) > _LEARNED or losses[-1] <= 0.98 * losses[0]:
