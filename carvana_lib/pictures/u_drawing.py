@@ -66,7 +66,7 @@ def draw_unet(model: UNet, size: tuple[int, int], title: str = "The U-Net, drawn
         # The head reads the box that the last level wrote.
         reads.append(writes[-1] if is_head else _draw_box(axis, read, left, middle, colours, above=not is_down))
         left = reads[-1].x1 + across
-        writes.append(_draw_box(axis, written, left, middle, colours[-1:], above=is_down or is_head))
+        writes.append(_draw_box(axis, written, left, middle, colours[-1:], above=step < depth or is_head))
     _draw_moves(axis, reads, writes, depth)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     axis.set_axis_off()

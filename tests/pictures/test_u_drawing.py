@@ -58,6 +58,9 @@ def test_the_papers_net_is_drawn_from_572_to_388_without_computing_a_number():
     assert shapes[0] == (1, 572, 572)
     assert shapes[9] == (1024, 28, 28)
     assert shapes[-1] == (2, 388, 388)
+    named = [text for text in figure.axes[0].texts if text.get_text()]
+    # Both labels of the bottom stand below its boxes: above them they would touch the level above.
+    assert [text.get_va() for text in named[8:10]] == ["top", "top"]
 
 
 def test_every_move_has_its_arrows(net_and_size):
