@@ -1,15 +1,21 @@
 """A Sphinx extension: what the book changes in links, badges of notebooks, solutions of exercises, and alt texts.
 
+The front page gets a card for each notebook.
+
 Sphinx changes the text after it has read it. The files on disk do not change.
 """
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import re
 from pathlib import Path, PurePosixPath
 
 import nbformat
 from docutils import nodes
+from PIL import Image
 from sphinx.application import Sphinx
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
@@ -31,6 +37,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def change_source(app: Sphinx, page: str, source: list[str]) -> None:
     root, folder = Path(app.srcdir), PurePosixPath(page).parent
+    if page == app.config.root_doc:
+        source[0] = source[0].replace("<!-- cards -->", cards(root, Path(app.config.html_static_path[-1]) / "cards"))
     repository = app.config.html_theme_options["repository_url"]
     if app.env.doc2path(page).suffix != ".ipynb":
         source[0] = relink(source[0], root, folder, repository)
@@ -45,6 +53,31 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
         cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
     notebook.cells = cells
     source[0] = nbformat.writes(notebook)
+
+
+def cards(root: Path, pictures: Path) -> str:
+    """HTML with a card for each notebook: picture, title, promise, minutes. The pictures are written to a folder."""
+    pictures.mkdir(exist_ok=True)
+    parts = []
+    for path in sorted((root / "notebooks").glob("[01]*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        title, promise = notebook.cells[0].source.split("\n\n")[:2]
+        minutes = re.search(r"\*\*Time\*\* (\d+) minutes", notebook.cells[0].source)[1]
+        outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+        first = next((data["image/png"] for data in outputs if "image/png" in data), None)
+        picture = ""
+        if first:
+            image = Image.open(io.BytesIO(base64.b64decode(first))).convert("RGB")
+            image.thumbnail((560, 560), Image.Resampling.LANCZOS)
+            image.save(pictures / f"{path.stem}.jpg", quality=80, optimize=True)
+            size = f'width="{image.width}" height="{image.height}"'
+            picture = f'<img src="../_static/cards/{path.stem}.jpg" alt="" loading="lazy" {size}>'
+        promise = html.escape(re.sub(r"[`*]", "", promise).replace("\n", " "))
+        parts.append(
+            f'<a href="../notebooks/{path.stem}.html">{picture}<strong>{html.escape(title.lstrip("# "))}</strong>'
+            f"<span>{promise}</span><small>{minutes} minutes to read</small></a>"
+        )
+    return '<div class="cards">\n' + "\n".join(parts) + "\n</div>"
 
 
 def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str:

@@ -14,3 +14,14 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const equation of document.querySelectorAll("mjx-container[display]")) equation.tabIndex = 0;
   });
 });
+
+// The theme keeps how far the sidebar was scrolled. After a link in the text, the page's own entry may be out of sight.
+window.addEventListener("load", () => {
+  const sidebar = document.querySelector(".bd-sidebar-primary");
+  const entry = sidebar?.querySelector("li.current.active > a");
+  if (!entry || !entry.offsetParent) return;
+  const [outer, inner] = [sidebar.getBoundingClientRect(), entry.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > Math.min(outer.bottom, innerHeight)) {
+    sidebar.scrollTop += inner.top - outer.top - sidebar.clientHeight / 3;
+  }
+});

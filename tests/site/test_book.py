@@ -3,25 +3,23 @@
 Without npm or Chromium these tests are skipped on a person's machine and fail in CI.
 """
 
-import functools
-import http.server
+import gzip
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
-from helpers import WAIT, required
+from helpers import required
 from PIL import Image
 
 from tools.site import book, npm
 from tools.site.check import faults
 
 ROOT = Path(__file__).parents[2]
-CARS = {"00a5e6a64669": 3, "48736feacede": 1, "e7e435738c1d": 12}  # a car of each kind, with a view
 DARK = (
     "docs/index",
     "docs/demo",
@@ -29,56 +27,6 @@ DARK = (
     "notebooks/05_losses_and_metrics",
     "notebooks/exercises/04_build_unet",
 )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """The book, built once, two folders below the folder that is served: hosts have sub-paths."""
-    required(shutil.which("npm"), "npm")
-    site = tmp_path_factory.mktemp("host") / "class" / "book"
-    command = [sys.executable, "-m", "tools.site.book", "--out", str(site)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    return site
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    """Where the book is served, on this machine and without special headers."""
-    handler = functools.partial(Quiet, directory=site.parent.parent)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/{site.parent.name}/{site.name}"
-    server.shutdown()
-
-
-@pytest.fixture
-def page(browser, address):
-    """A page; `page.faults` lists its errors and every request to another host."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    page.faults = []
-    page.on("console", lambda m: page.faults.append(f"console: {m.text}") if m.type == "error" else None)
-    page.on("pageerror", lambda error: page.faults.append(f"script: {error}"))
-    # A request that a page no longer needs, because another page follows, is "aborted". A missing file is a 404.
-    page.on(
-        "requestfailed",
-        lambda r: None if r.failure == "net::ERR_ABORTED" else page.faults.append(f"failed: {r.url} ({r.failure})"),
-    )
-    page.on("response", lambda r: page.faults.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-    page.on("request", lambda r: None if own(r.url, address) else page.faults.append(f"another host: {r.url}"))
-    yield page
-    context.close()
-
-
-def own(url: str, address: str) -> bool:
-    return url.startswith((address, "data:", "blob:"))
 
 
 def pages(site: Path) -> list[str]:
@@ -137,6 +85,77 @@ def test_the_front_page_leads_to_the_book(page, address):
     assert page.faults == []
 
 
+def test_the_front_page_has_a_threshold_to_drag_and_a_card_for_each_notebook(page, address, site):
+    for size in ((1366, 657), (390, 844)):
+        page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        page.goto(f"{address}/docs/index.html")
+        page.wait_for_selector("#front-dice:has-text('Dice 0.99')")
+        below = "part => [...part.children].filter(child => child.getBoundingClientRect().bottom > innerHeight).length"
+        assert page.eval_on_selector("#front", below) == 0
+        assert page.locator("#front a").all_inner_texts() == ["Segment your own photo", "Begin with 01"]
+    look = "() => document.getElementById('front-picture').toDataURL()"
+    before = page.evaluate(look)
+    page.focus("#front-threshold")
+    page.keyboard.press("End")
+    assert page.inner_text("#front-dice") == "Dice 0.0000"
+    assert page.evaluate(look) != before
+    cards = page.locator(".cards a").all()
+    notebooks = sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
+    assert [card.get_attribute("href") for card in cards] == [f"../notebooks/{path.stem}.html" for path in notebooks]
+    for card, path in zip(cards, notebooks, strict=True):
+        title, promise = nbformat.read(path, 4).cells[0].source.split("\n\n")[:2]
+        text = card.inner_text()
+        assert title.removeprefix("# ") in text
+        assert promise[:30] in text
+        assert re.search(r"\d+ minutes to read", text)
+        assert card.locator("img").count() == 1, "the notebook has no picture"
+    assert page.faults == []
+
+
+def test_the_front_page_is_small(page, address, site):
+    files = {}
+    page.on("response", lambda answer: files.setdefault(answer.url.split("?")[0], answer.body()))
+    page.goto(f"{address}/docs/index.html")
+    page.wait_for_selector("#front-dice:has-text('Dice')")
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_load_state("networkidle")
+    assert any(url.endswith("front.png") for url in files)
+    # As a host sends them that compresses what it can.
+    assert sum(min(len(data), len(gzip.compress(data))) for data in files.values()) < 1e6
+
+
+def test_no_code_is_cut_off_and_no_picture_is_changed_in_the_dark(page, site, address):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.emulate_media(color_scheme="dark")
+    found = []
+    for name in pages(site):
+        if name in ("index", "404"):
+            continue
+        page.goto(f"{address}/{name}.html")
+        page.evaluate("() => document.querySelectorAll('details').forEach(part => part.open = true)")
+        found += page.evaluate(
+            """name => [
+            ...[...document.querySelectorAll("pre")].filter(part => part.scrollWidth > part.clientWidth)
+                .map(part => `${name} cuts: ${part.textContent.trim().slice(0, 60)}`),
+            ...[...document.querySelectorAll("article img")].filter(part => getComputedStyle(part).filter !== "none")
+                .map(part => `${name} changes ${part.src}`)]""",
+            name,
+        )
+    assert found == []
+
+
+def test_the_sidebar_shows_where_one_is(page, address):
+    page.set_viewport_size({"width": 1366, "height": 657})
+    page.goto(f"{address}/docs/index.html")
+    page.eval_on_selector(".bd-sidebar-primary", "part => part.scrollTop = 0")
+    for name in ("docs/glossary", "notebooks/01_a_mask_in_ten_minutes"):
+        page.goto(f"{address}/{name}.html")
+        page.wait_for_function("""() => {
+            const {top, bottom} = document.querySelector(".bd-sidebar-primary li.active > a").getBoundingClientRect();
+            return top >= 0 && bottom <= innerHeight;
+        }""")
+
+
 def tags(page: Path) -> dict[str, str]:
     return dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)"', page.read_text(encoding="utf-8")))
 
@@ -167,85 +186,6 @@ def test_search_finds_dice(page, address):
     page.wait_for_selector("#search-results li a")
     titles = page.locator("#search-results li a").all_inner_texts()
     assert any("Losses and metrics" in title for title in titles)
-    assert page.faults == []
-
-
-def open_demo(page, address: str) -> None:
-    page.goto(f"{address}/docs/demo.html")
-    wait_for_mask(page)
-
-
-def wait_for_mask(page) -> None:
-    page.wait_for_selector("#demo[data-state=done], #demo[data-state=failed]")
-    assert page.get_attribute("#demo", "data-state") == "done", page.inner_text("#status")
-
-
-def shown(page, name: str) -> float:
-    return float(re.search(rf"{name}\s+([\d.]+)", page.inner_text("#scores")).group(1))
-
-
-def test_the_demo_scores_as_python_does(page, address):
-    from carvana_lib.images import read_mask, read_photo
-    from carvana_lib.prediction import predict_array
-    from carvana_lib.run.weights import load_pretrained
-
-    model, config = load_pretrained("small")
-    open_demo(page, address)
-    for car, view in CARS.items():
-        page.focus(f"input[name=car][value='{car}']")
-        page.keyboard.press("Space")
-        page.evaluate("view => { document.getElementById('view').value = view }", view)
-        page.dispatch_event("#view", "input")
-        wait_for_mask(page)
-        name = f"{car}_{view:02d}"
-        target = read_mask(ROOT / "data" / "sample" / "train_masks" / f"{name}_mask.gif")
-        mask = predict_array(model, read_photo(ROOT / "data" / "sample" / "train" / f"{name}.jpg"), config.size) > 0.5
-        assert shown(page, "Dice") == pytest.approx(2 * (mask & target).sum() / (mask.sum() + target.sum()), abs=0.002)
-        assert shown(page, "Accuracy") == pytest.approx((mask == target).mean(), abs=0.002)
-    assert page.faults == []
-
-
-def test_the_slider_and_the_views_answer(page, address):
-    open_demo(page, address)
-    page.focus("#threshold")
-    before = page.inner_text("#scores")
-    for _ in range(20):
-        page.keyboard.press("ArrowRight")
-    assert page.inner_text("#threshold-number") == "0.70"
-    assert page.inner_text("#scores") != before
-    pictures = set()
-    for view in ("mask", "errors", "photo", "cut-out"):
-        page.check(f"input[name=show][value={view}]")
-        pictures.add(page.evaluate("() => document.getElementById('picture').toDataURL()"))
-    assert len(pictures) == 4
-    assert page.faults == []
-
-
-@pytest.fixture
-def large_photo(tmp_path) -> Path:
-    """A sample photo at 4000x3000 whose EXIF says that the camera was held upright."""
-    photo = Image.open(ROOT / "data" / "sample" / "train" / "00a5e6a64669_03.jpg").resize((4000, 3000))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photo.save(tmp_path / "upright.jpg", exif=exif)
-    return tmp_path / "upright.jpg"
-
-
-def test_your_own_photo_of_twelve_megapixels_and_a_file_that_is_none(page, address, large_photo, tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
-    open_demo(page, address)
-    page.set_input_files("#file", tmp_path / "notes.txt")
-    page.wait_for_selector("text=notes.txt is not an image")
-    page.set_input_files("#file", large_photo)
-    page.wait_for_selector("text=3000 x 4000 pixels")
-    wait_for_mask(page)
-    assert "Dice" not in page.inner_text("#scores")
-    with page.expect_download() as download:
-        page.click("#download")
-    assert download.value.suggested_filename == "upright_cutout.png"
-    picture = Image.open(download.value.path())
-    assert (picture.mode, picture.size) == ("RGBA", (3000, 4000))
-    assert (np.asarray(picture)[::8, ::8, 3] > 0).mean() == pytest.approx(shown(page, "Car") / 100, abs=0.005)
     assert page.faults == []
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gzip
 import html
 import json
 import shutil
@@ -17,13 +18,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+import onnx
 from PIL import Image
 
 from carvana_lib.cli.options import place
 from carvana_lib.data import TEST_FOLD, VALIDATION_FOLD, list_pairs
 from carvana_lib.extras.onnx import export_onnx
-from carvana_lib.images import read_mask
+from carvana_lib.images import read_mask, read_photo
+from carvana_lib.prediction import predict_array
 from carvana_lib.run.weights import load_pretrained
 
 from .. import ROOT
@@ -36,8 +41,9 @@ SAMPLE = ROOT / "data" / "sample"
 FROM_NPM = {
     "mathjax/es5/tex-svg.js": "mathjax/tex-svg.js",
     "onnxruntime-web/dist/ort.wasm.bundle.min.mjs": "demo/ort.js",  # some hosts do not know .mjs
-    "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm": "demo/ort-wasm-simd-threaded.wasm",
 }
+FRONT = "48736feacede_03"  # the photo of the front page, of a car that was not trained on
+WASM = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm"
 
 
 def main() -> int:
@@ -52,6 +58,8 @@ def main() -> int:
         return 1
     with open(ROOT / "pyproject.toml", "rb") as file:
         write_front_pages(out, tomllib.load(file)["project"])
+    # The theme's style sheet has all icons as a font; this script would draw each again, for 1.6 MB on every page.
+    (out / "_static" / "scripts" / "fontawesome.js").write_text("")
     (out / ".nojekyll").touch()  # without this file GitHub Pages leaves out folders that begin with _
     found = faults(out)
     if found:
@@ -97,16 +105,28 @@ def gather_assets() -> None:
         (ASSETS / target).parent.mkdir(exist_ok=True)
         shutil.copy(MODULES / source, ASSETS / target)
     model, config = load_pretrained("small")
-    export_onnx(model, config.size, ASSETS / "demo" / "unet.onnx")
-    write_cars(config.size)
+    with TemporaryDirectory() as folder:
+        net = halve(onnx.load(export_onnx(model, config.size, Path(folder) / "unet.onnx")))
+    files = {"unet.onnx.gz": net.SerializeToString(), "ort.wasm.gz": (MODULES / WASM).read_bytes()}
+    packed = {name: gzip.compress(data, mtime=0) for name, data in files.items()}
+    for name, data in packed.items():
+        (ASSETS / "demo" / name).write_bytes(data)
+    chance = predict_array(model, read_photo(SAMPLE / "train" / f"{FRONT}.jpg"), config.size)
+    Image.fromarray((chance * 255).round().astype("uint8")).save(ASSETS / "demo" / "front.png", optimize=True)
+    write_cars({"size": list(config.size), "net_bytes": sum(map(len, packed.values())), "front": FRONT})
 
 
-def write_cars(size: tuple[int, int]) -> None:
-    """Write the demo's photos, those of the sample's held-out cars, their masks as PNG, and cars.json.
+def halve(net: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep the large weights in half precision, as the shipped file has them; the net still computes in float32."""
+    for weight in [weight for weight in net.graph.initializer if np.prod(weight.dims) > 1000]:
+        name, weight.name = weight.name, f"{weight.name}_half"
+        net.graph.node.insert(0, onnx.helper.make_node("Cast", [weight.name], [name], to=onnx.TensorProto.FLOAT))
+        weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight).astype("float16"), weight.name))
+    return net
 
-    Args:
-        size: (width, height) of a photo that the net reads.
-    """
+
+def write_cars(settings: dict[str, object]) -> None:
+    """Write the demo's photos, those of the sample's held-out cars, their masks as PNG, and cars.json."""
     folder = ASSETS / "demo" / "cars"
     folder.mkdir()
     with open(SAMPLE / "metadata.csv", newline="") as file:
@@ -117,8 +137,7 @@ def write_cars(size: tuple[int, int]) -> None:
         Image.fromarray(read_mask(pair.mask)).save(folder / f"{pair.name}.png", optimize=True)
         car = cars.setdefault(pair.car, {"id": pair.car, "name": names[pair.car], "views": []})
         car["views"].append(pair.view)
-    settings = {"size": list(size), "cars": list(cars.values())}
-    (ASSETS / "demo" / "cars.json").write_text(json.dumps(settings) + "\n")
+    (ASSETS / "demo" / "cars.json").write_text(json.dumps(settings | {"cars": list(cars.values())}) + "\n")
 
 
 if __name__ == "__main__":
