@@ -216,7 +216,8 @@ def two_colours(image: Image.Image, path: str | Path) -> np.ndarray:
         listed = f"its values are {values}" if names else "it has hundreds of colours"
         kind = "not two-valued" if 0 < len(names) < 4 else "anti-aliased, not two-valued"
         rule = "a mask holds 0 for background and one other value for car"
-        raise CarvanaError(f"{path} is {kind} ({listed}): {rule}; threshold it")
+        cure = "threshold it, or name several classes in dataset.toml"
+        raise CarvanaError(f"{path} is {kind} ({listed}): {rule}; {cure}")
     return is_car
 
 

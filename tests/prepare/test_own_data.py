@@ -94,12 +94,43 @@ def mixed_sizes(root):
         save(mask.astype(np.uint8) * 255, root / "Masks" / f"{i}.png")
 
 
+def parts(mask):
+    """Class numbers: background, what was drawn, a window in it; 255 along the left side, which nobody labelled."""
+    labels = mask.astype(np.uint8)
+    labels[mask.shape[0] // 3 : mask.shape[0] // 2] *= 2
+    labels[:, :4] = 255
+    return labels
+
+
+def voc_classes(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "JPEGImages" / f"2007_{i:06}.jpg")
+        palette = Image.fromarray(parts(mask), "P")
+        palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0] + [0] * 756 + [224, 224, 192])
+        save(palette, root / "SegmentationClass" / f"2007_{i:06}.png")
+    text = "photos = 'JPEGImages'\nmasks = 'SegmentationClass/{name}.png'\n"
+    (root / "dataset.toml").write_text(text + "classes = ['background', 'boat', 'sail']\nignore = 255\n")
+
+
+def camvid(root):
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, root / "701_StillsRaw" / f"Seq{i // 4}_{i:05}.png")
+        table = np.zeros((256, 3), np.uint8)
+        table[:3] = [[128, 64, 128], [64, 0, 128], [128, 128, 128]]
+        save(table[parts(mask)], root / "LabeledApproved" / f"Seq{i // 4}_{i:05}_L.png")
+    text = "photos = '701_StillsRaw'\nmasks = 'LabeledApproved/{name}_L.png'\ngroup = '(Seq\\d+)_'\n"
+    text += "classes = ['road', 'car', 'sky']\ncolours = {road = '#804080', car = '#400080', sky = '#808080'}\n"
+    (root / "dataset.toml").write_text(text + "ignore = '#000000'\n")
+
+
 # For each layout: its maker, photos and masks of its description, the number of groups.
 LAYOUTS = {
     "milesial's imgs and masks": (milesial, "imgs", "masks/{name}_mask.*", PHOTOS),
     "images and labels, 0 and 1, names with spaces": (zeros_and_ones, "images", "labels/{name}.*", PHOTOS),
     "photos and masks in one folder": (side_by_side, ".", "{name}_mask.*", PHOTOS),
     "VOC with a palette": (voc, "JPEGImages", "SegmentationClass/{name}.*", PHOTOS),
+    "VOC with several classes": (voc_classes, "JPEGImages", "SegmentationClass/{name}.png", PHOTOS),
+    "CamVid with colours": (camvid, "701_StillsRaw", "LabeledApproved/{name}_L.png", 3),
     "16-bit grey TIFF": (grey_tiff, "images", "masks/{name}-mask.*", PHOTOS),
     "patients as groups": (patients, "scans", "truth/{name}_seg.png", 4),
     "a folder a case": (a_folder_a_case, "case*/image.png", "{folder}/mask.png", PHOTOS),
@@ -125,8 +156,9 @@ def test_a_layout_is_described_and_every_photo_has_its_mask(layout, capsys):
     assert len({pair.car for pair in pairs}) == groups
     assert {pair.fold for pair in pairs} >= {0, 1, 2}
     # Each mask is the one that was drawn with its photo.
-    drawn = {mask.tobytes() for _, mask in [*pictures(), *pictures(size=(50, 80))]}
-    assert {read_mask(pair.mask, any_value=pair.any_value).tobytes() for pair in pairs} <= drawn
+    drawings = [mask for _, mask in [*pictures(), *pictures(size=(50, 80))]]
+    drawn = {(parts(mask) if pairs[0].classes else mask).tobytes() for mask in drawings}
+    assert {pair.read_mask().tobytes() for pair in pairs} <= drawn
     assert main(["check-data", str(root), "--describe"]) == 0
     text = capsys.readouterr().out
     assert f"photos = '{photos}'\nmasks = '{masks}'\n" in text
@@ -147,6 +179,8 @@ def test_a_layout_is_checked_trained_evaluated_and_predicted(layout, tmp_path, c
     assert " groups, scored at the masks' own size" in printed
     assert "worst group" in printed
     assert "same view" not in printed
+    classes = list_pairs(root)[0].classes
+    assert all(name in printed for name in (*classes.names, "pixel's commonest class")) if classes else True
     found = json.loads(scores.read_text())
     held_out = [pair for pair in list_pairs(root) if pair.fold in (0, 1)]
     assert found["n_images"] == len(held_out)
@@ -156,6 +190,10 @@ def test_a_layout_is_checked_trained_evaluated_and_predicted(layout, tmp_path, c
     (mask,) = (tmp_path / "masks").glob("*_mask.png")
     with Image.open(mask) as predicted, Image.open(photo) as image:
         assert predicted.size == image.size
+        assert predicted.mode == ("P" if classes else "L")
+    assert main(
+        ["submit", str(photo.parent), "--weights", str(tmp_path / "run"), "--out", str(tmp_path / "x.csv")]
+    ) == (1 if classes else 0)
 
 
 def test_few_groups_are_split_by_rank_and_many_by_their_names():
@@ -165,6 +203,13 @@ def test_few_groups_are_split_by_rank_and_many_by_their_names():
     more = split_groups({f"patient{i}" for i in range(90)})
     assert all(more[group] == fold for group, fold in many.items()), "new groups move no other"
     assert set(more.values()) == set(range(10))
+
+
+def test_carvanas_cars_keep_their_fold_in_other_data():
+    cars = [f"{number:012x}" for number in (10, 11, 21, 12, 0xABCDEF012345)]
+    assert split_groups(set(cars)) == {car: int(car, 16) % 10 for car in cars}
+    mixed = split_groups({*cars, "patient1"})
+    assert sorted(mixed.values()) == list(range(6))
 
 
 def test_a_group_is_never_in_two_folds(tmp_path):
@@ -288,6 +333,67 @@ def test_a_wrong_description_is_said(tmp_path, text, message):
         read_description(tmp_path / "dataset.toml")
     assert str(tmp_path / "dataset.toml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_masks_mean_is_asked_for_and_never_guessed(tmp_path, capsys):
+    voc_classes(tmp_path / "voc")
+    (tmp_path / "voc" / "dataset.toml").unlink()
+    assert main(["check-data", str(tmp_path / "voc"), "--write"]) == 0
+    text = capsys.readouterr().out
+    assert "\n# classes = ['background', 'class 1', 'class 2']\n# ignore = 255\n" in text
+    with pytest.raises(CarvanaError, match=r"not two-valued.*name several classes in dataset.toml"):
+        read_mask(list_pairs(tmp_path / "voc")[0].mask)
+    # Without the signs, what is asked for is a description that works.
+    file = tmp_path / "voc" / "dataset.toml"
+    file.write_text(text.replace("# classes", "classes").replace("# ignore", "ignore"))
+    assert main(["check-data", str(tmp_path / "voc")]) == 0
+    camvid(tmp_path / "camvid")
+    (tmp_path / "camvid" / "dataset.toml").write_text(
+        "photos = '701_StillsRaw'\nmasks = 'LabeledApproved/{name}_L.png'\n"
+    )
+    assert main(["check-data", str(tmp_path / "camvid"), "--describe"]) == 0
+    asked = (
+        "# colours = {'background' = '#000000', 'class 1' = '#400080', 'class 2' = '#804080', 'class 3' = '#808080'}\n"
+    )
+    assert asked in capsys.readouterr().out
+
+
+def test_faults_of_classes_are_one_line_each(tmp_path, capsys):
+    voc_classes(tmp_path)
+    (tmp_path / "dataset.toml").write_text(
+        (tmp_path / "dataset.toml").read_text().replace("'sail'", "'sail', 'anchor'")
+    )
+    save(np.full((64, 96), 9, np.uint8), tmp_path / "SegmentationClass" / "2007_000003.png")
+    save(np.full((64, 96), 255, np.uint8), tmp_path / "SegmentationClass" / "2007_000004.png")
+    wrong = "2007_000003.png holds the value 9, which is none of its classes (0 background, 1 boat, 2 sail, 3 anchor)"
+    unseen = "holds no mask with the class anchor for training (folds 2 to 9): add photos of it, or drop it"
+    assert main(["check-data", str(tmp_path)]) == 1
+    faults = capsys.readouterr().out
+    assert all(faults.count(line) == 1 for line in (wrong, unseen, "2007_000004.png marks no class, every pixel"))
+    assert main(["check-data", str(tmp_path), "--describe"]) == 0
+    described = capsys.readouterr().out
+    assert all(
+        described.count(line) == 1 for line in (wrong, unseen, "# photos with each class: background (10), boat (10)")
+    )
+    with pytest.raises(CarvanaError, match="holds the value 9"):
+        fit(tiny(), tmp_path, tmp_path / "run", progress=False)
+
+
+def test_a_group_in_two_folders_is_said(tmp_path, capsys):
+    for i, (photo, mask) in enumerate(pictures()):
+        case = tmp_path / f"hospital{i % 2}" / f"patient{i // 2 % 4}_{i}"
+        save(photo, case.with_suffix(".png"))
+        save(mask.astype(np.uint8) * 255, case.with_name(f"{case.name}_mask.png"))
+    toml = "photos = '*/*.png'\nmasks = '{folder}/{name}_mask.png'\n"
+    (tmp_path / "dataset.toml").write_text(toml + "group = '(patient\\d+)_'\n")
+    line = "hold photos of group patient0: if these are two, let `group` find the folder too"
+    assert main(["check-data", str(tmp_path)]) == 0
+    assert f"Suspicion: {tmp_path / 'hospital0'} and {tmp_path / 'hospital1'} {line}" in capsys.readouterr().out
+    assert main(["check-data", str(tmp_path), "--describe"]) == 0
+    assert line in capsys.readouterr().out
+    (tmp_path / "dataset.toml").write_text(toml + "group = '(hospital\\d/patient\\d+)_'\n")
+    assert main(["check-data", str(tmp_path)]) == 0
+    assert "Suspicion" not in capsys.readouterr().out
 
 
 def test_two_groups_are_too_few(tmp_path):
