@@ -51,7 +51,7 @@ _NAMES = {
     # Pictures.
     "pictures.overlays": "BLUE ORANGE error_map overlay",
     "pictures.class_overlays": "class_overlay",
-    "pictures.figures": "picture_grid plot_extremes plot_history show show_table",
+    "pictures.figures": "picture_grid plot_confusion plot_extremes plot_history show show_table",
     "pictures.u_drawing": "draw_unet record_levels",
     # Tools to drag, and the errors that say what to do.
     "widgets.threshold_tuner": "ThresholdTuner",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from carvana_lib.pictures.figures import picture_grid, plot_history, save_figure, show, show_table
+from carvana_lib.pictures.figures import picture_grid, plot_confusion, plot_history, save_figure, show, show_table
 from carvana_lib.pictures.overlays import BLUE, ORANGE, cividis, error_map, grey, heat_map, outline, overlay, tint
 
 
@@ -35,6 +35,21 @@ def test_curves_show_every_epoch():
     assert list(dice.lines[0].get_ydata()) == [0.8, 0.9]
     assert loss.get_title()
     assert dice.get_xlabel() == "epoch"
+
+
+def test_the_rows_of_a_confusion_matrix_are_shares():
+    figure = plot_confusion(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]), ["wall", "car", "moon"])
+    axis = figure.axes[0]
+    found = [(*text.get_position(), text.get_text()) for text in axis.texts]
+    # (column, row); the moon has no pixel, so nothing is said of it.
+    assert found == [
+        (0, 0, "0.750"), (1, 0, "0.250"), (2, 0, "0.000"), (0, 1, "0.250"), (1, 1, "0.750"), (2, 1, "0.000"),
+    ]  # fmt: skip
+    assert axis.images[0].get_array().mask.tolist() == [[False] * 3, [False] * 3, [True] * 3]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["wall", "car", "moon"]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
+    with pytest.raises(ValueError, match="of 2 classes is square, not \\(2, 3\\)"):
+        plot_confusion(np.zeros((2, 3)), ["a", "b"])
 
 
 def test_a_grid_shows_every_picture_with_its_title():
