@@ -32,7 +32,7 @@ def plot_extremes(
     threshold: float = 0.5,
     tta: bool = False,
 ) -> Figure:
-    """The `count` photos with the highest and with the lowest Dice: the mask above, the errors below.
+    """The `count` photos with the highest and with the lowest Dice: mask, errors, and the place with most of them.
 
     `evaluation` is of all or some photos of `dataset`, with the same `threshold` and `tta`.
     """
@@ -41,7 +41,7 @@ def plot_extremes(
     order = np.argsort(evaluation.dice)[::-1]
     count = min(count, len(order) // 2 or 1)
     chosen = [*order[:count], *order[len(order) - count :]][: len(order)]
-    figure, axes = plt.subplots(2, len(chosen), figsize=(3 * len(chosen), 4.8), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(3, len(chosen), figsize=(3 * len(chosen), 7), squeeze=False, layout="constrained")
     for column, row in enumerate(chosen):
         name = evaluation.names[row]
         photo, target = read_photo(dataset.pairs[index_of[name]].photo), dataset.native_mask(index_of[name])
@@ -49,18 +49,33 @@ def plot_extremes(
         axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9)
         if dataset.classes:
             labels = predict_labels(model, photo, dataset.size, tta)
-            axes[0, column].imshow(class_overlay(photo, labels))
-            axes[1, column].imshow(tint(photo, (labels != target) & (target != IGNORED), ORANGE, 1.0))
-            continue
-        mask = predict_array(model, photo, dataset.size, tta) > threshold
-        axes[0, column].imshow(overlay(photo, mask))
-        axes[1, column].imshow(error_map(photo, mask, target))
+            wrong = (labels != target) & (target != IGNORED)
+            shown, errors = class_overlay(photo, labels), tint(photo, wrong, ORANGE, 1.0)
+        else:
+            mask = predict_array(model, photo, dataset.size, tta) > threshold
+            shown, wrong, errors = overlay(photo, mask), mask != target, error_map(photo, mask, target)
+        rows, columns = _worst_place(wrong)
+        axes[0, column].imshow(shown)
+        axes[1, column].imshow(errors)
+        frame = (columns.start, rows.start), columns.stop - columns.start, rows.stop - rows.start
+        axes[1, column].add_patch(plt.Rectangle(*frame, fill=False))
+        axes[2, column].imshow(errors[rows, columns])
     for axis in axes.flat:
         axis.set_xticks([]), axis.set_yticks([])
     axes[0, 0].set_ylabel("predicted mask")
     axes[1, 0].set_ylabel("wrong class (orange)" if dataset.classes else "missed (blue), extra (orange)")
+    axes[2, 0].set_ylabel("most errors")
     figure.suptitle("The best and the worst masks")
     return figure
+
+
+def _worst_place(wrong: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the window, a fifth of the sides of `wrong` (H, W), bool, with the most True pixels."""
+    height, width = (max(1, side // 5) for side in wrong.shape)
+    sums = np.pad(wrong.cumsum(0).cumsum(1), ((1, 0), (1, 0)))  # of all pixels above and to the left
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    top, left = (int(place) for place in np.unravel_index(inside.argmax(), inside.shape))
+    return slice(top, top + height), slice(left, left + width)
 
 
 def plot_history(history: Sequence[dict[str, float]]) -> Figure:
@@ -91,31 +106,6 @@ def picture_grid(
     rows = -(-len(pictures) // columns)
     picture_height = width / columns * pictures[0].shape[0] / pictures[0].shape[1]
     size = (width, rows * (picture_height + 0.35) + (0.3 if title else 0))
-def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Which class was taken for which: the share of each row's pixels, in each cell as colour and as number.
-
-    `matrix` holds pixels (C, C), rows true and columns predicted, as `Evaluation.summary()["confusion"]`; `names` are
-    the C classes. A class without pixels has an empty row. Other shapes raise a ValueError.
-    """
-    matrix = np.asarray(matrix, dtype=np.float64)
-    if matrix.shape != (len(names), len(names)):
-        raise ValueError(f"a confusion matrix of {len(names)} classes is square, not {matrix.shape}")
-    total = matrix.sum(1, keepdims=True)
-    shares = np.divide(matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
-    side = 2 + 0.8 * len(names)
-    figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
-    picture = axis.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
-        if total[row]:
-            shade = "black" if share > 0.5 else "white"
-            axis.text(column, row, f"{share:.3f}", ha="center", va="center", color=shade, fontsize=9)
-    axis.set_xticks(range(len(names)), names, rotation=30)
-    axis.set_yticks(range(len(names)), names)
-    axis.set(xlabel="predicted class", ylabel="true class")
-    figure.colorbar(picture, ax=axis, label="share of the true class's pixels")
-    return figure
-
-
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")

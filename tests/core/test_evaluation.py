@@ -252,6 +252,15 @@ def test_the_extremes_shown_are_those_scored(model_and_data, monkeypatch):
         photo = read_photo(dataset.pairs[[9, 4, 7][row]].photo)
         mask = predict_array(model, photo, dataset.size, True) > 0.5
         assert (axis.images[0].get_array() == overlays.overlay(photo, mask)).all()
+        column = figure.axes.index(axis)
+        target = dataset.native_mask([9, 4, 7][row])
+        [frame] = figure.axes[2 + column].patches
+        (left, top), wide, high = frame.get_xy(), frame.get_width(), frame.get_height()
+        assert (high, wide) == (target.shape[0] // 5, target.shape[1] // 5)
+        errors = overlays.error_map(photo, mask, target)[top : top + high, left : left + wide]
+        assert (figure.axes[4 + column].images[0].get_array() == errors).all()
+        windows = np.lib.stride_tricks.sliding_window_view(mask != target, (high, wide)).sum((2, 3))
+        assert windows[top, left] == windows.max() > 0
     plt.close(figure)
     assert asked == [True, True]
 
