@@ -172,16 +172,32 @@ def test_sections_named_for_teachers_exist():
     assert wrong == []
 
 
-def test_glossary_terms_are_in_order_and_in_their_notebooks():
+def glossary() -> list[tuple[str, list[str], list[str]]]:
+    """Of each row: the term, its words in small letters, and the numbers of its notebooks."""
     page = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([^|]+?) \| .+ \| (\[\d\d\].+) \|$", page, flags=re.MULTILINE)
-    terms = [term for term, _ in rows]
+    return [(t, [w.strip().lower() for w in t.split(",")], re.findall(r"\[(\d\d)\]", links)) for t, links in rows]
+
+
+def test_glossary_terms_are_in_order_and_in_their_notebooks():
+    terms = [term for term, _, _ in glossary()]
     assert terms == sorted(terms, key=str.lower)
     assert len(terms) > 30
-    for term, links in rows:
-        for number in re.findall(r"\[(\d\d)\]", links):
-            words = [word.strip().lower() for word in term.split(",")]
+    for term, words, numbers in glossary():
+        for number in numbers:
             assert any(word in prose(NOTEBOOKS[number]).lower() for word in words), (term, number)
+
+
+def lesson(path: Path) -> str:
+    """The prose between "Set-up" and "When it goes wrong", in small letters and on one line, without links."""
+    text = prose(path).split("## Set-up")[1].split("## When it goes wrong")[0]
+    return " ".join(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).lower().split()).replace("half precision", "")
+
+
+@pytest.mark.parametrize(("term", "words", "numbers"), glossary(), ids=[term for term, _, _ in glossary()])
+def test_the_glossary_gives_the_first_lesson_that_uses_a_term(term, words, numbers):
+    use = re.compile("|".join(rf"\b{re.escape(word)}" for word in words))
+    assert next(number for number, path in NOTEBOOKS.items() if use.search(lesson(path))) == numbers[0]
 
 
 def test_the_nbgrader_page_uses_what_the_exercises_are_tested_with():
