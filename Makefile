@@ -15,7 +15,7 @@ COLAB := .venv/colab
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: $(SETUP) ## run the ten notebooks on the rendered cars, write web pages of them to build/series
+run: $(SETUP) ## run the notebooks on the bundled data, write web pages of them to build/series
 	$(BIN)/python notebooks/run.py
 
 quick: $(SETUP) ## train a small U-Net in about a minute, score it, draw its masks

@@ -27,6 +27,8 @@ _NAMES = {
     "base.image_files": "resize",
     "base.classes": "palette",
     "prepare.cache": "cached_dataset",
+    "prepare.description": "describe_folder",
+    "prepare.doctor": "check_data",
     "transforms": "Augment normalise",
     # The net and its weights.
     "unet": "UNet",

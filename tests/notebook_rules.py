@@ -12,8 +12,12 @@ import nbformat
 import carvana_lib
 
 MAX_CELLS, MAX_LINES = 30, 15
-DESCRIBED = "The text describes the rendered cars of `data/sample`."  # a reader may have named other photos
-PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up", DESCRIBED)
+# A reader may have named other photos; 11 has data of its own.
+DESCRIBED = (
+    "The text describes the rendered cars of `data/sample`.",
+    "The text describes the drawn cells of `data/cells`.",
+)
+PARTS = ("<!-- badges -->", "**You will learn**", "**You need**", "**Time**", "Next:", "## Set-up")
 SECTIONS = ("## When it goes wrong", "## Exercises", "## Recap", "## Next")
 _ABSOLUTE = re.compile(
     r"(?<![\w:/.])/(home|root|work|Users|tmp|mnt|opt|usr|content|var)/|\b[A-Z]:\\{1,2}(Users|Windows|Program|Temp)"
@@ -84,6 +88,8 @@ def _whole(notebook: nbformat.NotebookNode, path: Path) -> Iterator[str]:
     for part in (*PARTS, *SECTIONS):
         if part not in text:
             yield f"the template's part {part!r} is missing"
+    if not any(sentence in text for sentence in DESCRIBED):
+        yield f"the template's part {DESCRIBED[0]!r} is missing"
     if not re.match(r"# \d\d · ", notebook.cells[0].source):
         yield "the first cell does not start with '# NN · Title'"
     if "Predict, then run" not in text:

@@ -1,6 +1,7 @@
 """The quiz: every number in an answer is recomputed with the library, and each question has one right choice."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -173,6 +174,7 @@ COMPUTED = {
     "10.1": lambda: f"About {1 / (0.92 + 0.08 / 200):.2f} times",
     "10.2": lambda: f"{(torch.tensor(256, dtype=torch.bfloat16) + 1).item():.0f};",
     "10.4": mean_of_forty,
+    "11.2": lambda: f"{10 * math.exp(-((1 + 1) ** 2) / (2 * 5**2)):.1f}",
 }
 
 
@@ -195,6 +197,8 @@ def test_the_misses_are_what_their_reasons_say():
     mask = counts(90, 10, 50)
     wrong = [choice["text"] for choice in QUIZ["01.2"]["wrong"]]
     assert wrong == [f"{value:.2f}" for value in (iou(mask).item(), 90 / 100, 90 / 140)]
+    squares_first = 10 * math.exp(-(1**2 + 1**2) / (2 * 5**2))
+    assert [choice["text"] for choice in QUIZ["11.2"]["wrong"]] == ["10.0", f"{squares_first:.1f}", "0.9"]
     assert f"{1 - 0.2 * 0.01:.3f}" in [choice["text"] for choice in QUIZ["02.3"]["wrong"]]
 
 

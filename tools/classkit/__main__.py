@@ -30,7 +30,7 @@ from .handout import handouts
 from .printed import render, web_page
 
 HERE, TEACH, NOTEBOOKS = Path(__file__).parent, ROOT / "docs" / "teach", ROOT / "notebooks"
-FOLDERS = ("carvana_lib", "data/sample", "docs/results")
+FOLDERS = ("carvana_lib", "data/sample", "data/cells", "docs/results")
 FILES = ("LICENSE", "pyproject.toml", "data/README.md", "data/contact_sheet.jpg", "docs/results.md")
 FILES += tuple(f"docs/{name}.md" for name in ("glossary", "model_card", "cluster", "command_line", "reliability"))
 LATER = "# Nothing to do here: more tests stand in this cell when your teacher's program grades the exercise."

@@ -38,7 +38,7 @@ _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=place, default=ROOT / "build" / "slides")
-    parser.add_argument("notebooks", nargs="*", type=place, help="default: all ten")
+    parser.add_argument("notebooks", nargs="*", type=place, help="default: all")
     options = parser.parse_args(arguments)
     paths = options.notebooks or sorted((ROOT / "notebooks").glob("[01]*.ipynb"))
     options.out.mkdir(parents=True, exist_ok=True)
