@@ -1,6 +1,7 @@
 """The exercises as a class uses them: no solutions for learners, all points for right answers, none for wrong ones."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,10 @@ def test_exercises_have_two_or_three_tasks_and_no_outputs(name):
     assert all("### BEGIN SOLUTION" in cell.source for cell in solutions)
     assert any("### BEGIN HIDDEN TESTS" in cell.source for cell in source)
     assert not any(cell.get("outputs") for cell in source)
-    assert sum("Hint" in cell.source for cell in source if cell.cell_type == "markdown") >= len(solutions)
+    tasks = [cell.source for cell in source if cell.cell_type == "markdown" and re.match(r"## \d\. ", cell.source)]
+    levels = [re.search(r" \((easy|middle|for the quick)\)$", task.splitlines()[0])[1] for task in tasks]
+    assert len(set(levels)) == len(levels) == len(solutions)
+    assert all("<details><summary>Hint</summary>\n\n" in task for task in tasks), "a hint is folded"
 
 
 @pytest.mark.parametrize("optimize", ["1", ""])
