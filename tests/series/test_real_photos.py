@@ -57,7 +57,7 @@ def outputs(number: str, data: Path, folder: Path, monkeypatch) -> str:
     return "\n".join(output.get("text", "") + output.get("data", {}).get("text/markdown", "") for output in found)
 
 
-@pytest.mark.parametrize("number", [f"{number:02d}" for number in range(1, 12)])
+@pytest.mark.parametrize("number", [f"{number:02d}" for number in range(1, 11)])  # 11 has data of its own
 def test_a_notebook_runs_on_six_cars_of_the_real_size(number, six_cars, tmp_path, monkeypatch):
     text = outputs(number, six_cars, tmp_path, monkeypatch)
     assert "sample" not in text
