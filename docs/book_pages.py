@@ -7,7 +7,6 @@ Sphinx changes the text after it has read it. The files on disk do not change.
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import re
@@ -17,6 +16,8 @@ import nbformat
 from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
+
+from notebooks.run import first_picture
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
 _BADGES = re.compile(r"<!-- badges -->\n(.*?)\n<!-- /badges -->", re.DOTALL)
@@ -63,11 +64,9 @@ def cards(root: Path, pictures: Path) -> str:
         notebook = nbformat.read(path, as_version=4)
         title, promise = notebook.cells[0].source.split("\n\n")[:2]
         minutes = re.search(r"\*\*Time\*\* (\d+) minutes", notebook.cells[0].source)[1]
-        outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
-        first = next((data["image/png"] for data in outputs if "image/png" in data), None)
         picture = ""
-        if first:
-            image = Image.open(io.BytesIO(base64.b64decode(first))).convert("RGB")
+        if first := first_picture(notebook):
+            image = Image.open(io.BytesIO(first)).convert("RGB")
             image.thumbnail((560, 560), Image.Resampling.LANCZOS)
             image.save(pictures / f"{path.stem}.jpg", quality=80, optimize=True)
             size = f'width="{image.width}" height="{image.height}"'

@@ -1,4 +1,4 @@
-"""Run the ten notebooks in order, on the bundled data, and save the executed copies as web pages.
+"""Run the notebooks in order, on the bundled data, and save the executed copies as web pages.
 
     python notebooks/run.py [--out build/series]
 
@@ -8,6 +8,7 @@ It stops at the first notebook that fails, and names the cell and the reason. Th
 from __future__ import annotations
 
 import argparse
+import base64
 import html
 import json
 import os
@@ -42,7 +43,7 @@ def place(text: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=place, default=ROOT / "build" / "series")
-    parser.add_argument("notebooks", nargs="*", type=place, help="default: all ten")
+    parser.add_argument("notebooks", nargs="*", type=place, help="default: all")
     options = parser.parse_args()
     os.environ["CARVANA_DATA"] = str(ROOT / "data" / "sample")
     try:
@@ -71,7 +72,8 @@ def main() -> int:
         seconds = time.perf_counter() - started
         print(f"{seconds:.0f} s, {gigabytes:.1f} GB")
         pages.append(save(notebook, path, options.out))
-    write_index(pages, options.out)
+    table = html.escape(closing_table(json.loads(SCORES.read_text()))) if SCORES.exists() else ""
+    write_index(pages, options.out, foot=f"<pre>{table}</pre>\n")
     print(f"\n{len(paths)} notebooks in {time.perf_counter() - began:.0f} s: {shown(options.out / 'index.html')}")
     if SCORES.exists():
         print(f"\n{closing_table(json.loads(SCORES.read_text()))}")
@@ -117,8 +119,17 @@ def save(notebook: nbformat.NotebookNode, path: Path, out: Path) -> tuple[str, s
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page = path.with_suffix(".html").name
     (out / page).write_text(relink(describe(body, notebook), path.parent, out), encoding="utf-8")
+    if picture := first_picture(notebook):
+        (out / page).with_suffix(".png").write_bytes(picture)
     title, promise = notebook.cells[0].source.split("\n\n")[:2]
     return page, title.lstrip("# "), promise.replace("`", "")  # the index shows plain text
+
+
+def first_picture(notebook: nbformat.NotebookNode) -> bytes | None:
+    """The first picture among the outputs, as the bytes of a PNG file."""
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = next((data["image/png"] for data in outputs if "image/png" in data), None)
+    return base64.b64decode(found) if found else None
 
 
 def describe(page: str, notebook: nbformat.NotebookNode) -> str:
@@ -141,18 +152,28 @@ def relink(page: str, folder: Path, out: Path) -> str:
 def write_index(
     pages: list[tuple[str, str, str]], out: Path, heading: str = "U-Net on Carvana", foot: str = ""
 ) -> None:
-    """Write index.html in `out`: a list of the pages (name, title, promise), and `foot`, HTML, below it."""
+    """Write index.html in `out`: a list of the pages (name, title, promise), and `foot`, HTML, below it.
+
+    A page whose PNG lies beside it has it as its picture.
+    """
     items = "\n".join(
-        f'<li><a href="{page}">{html.escape(title)}</a><br>{html.escape(promise)}</li>'
+        f'<li><a href="{page}">{_picture(out / page)}{html.escape(title)}</a><br>{html.escape(promise)}</li>'
         for page, title, promise in pages
     )
     (out / "index.html").write_text(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{heading}</title>\n'
-        '<body style="font-family: sans-serif; max-width: 40rem; margin: 3rem auto; line-height: 1.6">\n'
-        "<style>ul { list-style: none; padding: 0 } li { margin: 1em 0 } a { font-weight: bold }</style>\n"
+        '<body style="font-family: sans-serif; max-width: 48rem; margin: 3rem auto; line-height: 1.6">\n'
+        "<style>ul { list-style: none; padding: 0 } li { clear: both; min-height: 8em; margin: 1em 0 }\n"
+        "a { font-weight: bold } img { float: left; height: 7em; width: 11em; object-fit: contain; margin-right: 1em }\n"
+        "pre { overflow-x: auto }</style>\n"
         f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>\n{foot}</body></html>\n",
         encoding="utf-8",
     )
+
+
+def _picture(page: Path) -> str:
+    picture = page.with_suffix(".png")
+    return f'<img src="{picture.name}" alt="">' if picture.exists() else ""
 
 
 def closing_table(scores: dict[str, dict[str, float]]) -> str:

@@ -1,12 +1,15 @@
 """`make run`: pages with links to one another, and a stop at the first notebook that fails."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 RUN = Path(__file__).parents[2] / "notebooks" / "run.py"
 
@@ -71,6 +74,23 @@ def test_a_page_keeps_alt_texts_and_needs_no_internet_for_widgets(folder):
     assert "No description" not in page
     assert "widget-state+json" not in page
     assert "IntSlider(" in page
+
+
+def test_the_index_has_pictures_and_the_scores(folder, monkeypatch):
+    from notebooks import run as series
+
+    scores = {"all background": {"accuracy": 0.7871, "dice": 0}, "U-Net": {"accuracy": 0.99806, "dice": 0.99538}}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    monkeypatch.setattr(series, "SCORES", folder / "scores.json")
+    monkeypatch.setenv("CARVANA_DATA", "")  # `main` sets it: given back after the test
+    paths = [notebook(folder / "01_first.ipynb", PICTURE), notebook(folder / "02_second.ipynb", "print(1)")]
+    monkeypatch.setattr(sys, "argv", ["run.py", "--out", str(folder / "out"), *map(str, paths)])
+    assert series.main() == 0
+    index = (folder / "out" / "index.html").read_text()
+    assert index.count("<img") == 1
+    assert '<a href="01_first.html"><img src="01_first.png" alt="">' in index
+    assert Image.open(folder / "out" / "01_first.png").size == (8, 8)
+    assert re.search(r"^U-Net +0\.9981 +0\.9954", index, flags=re.MULTILINE)
 
 
 def test_a_failing_notebook_stops_the_series_with_cell_and_reason(folder):
