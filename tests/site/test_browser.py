@@ -5,6 +5,8 @@ Without Chromium these tests are skipped on a person's machine and fail in CI.
 
 import io
 import os
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,6 +24,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 # Kernel and test use different numbers of threads: in half precision that changes single pixels.
 CLOSE = 3e-4
+OPTIONS = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
 
 
 def free_port() -> int:
@@ -34,7 +37,7 @@ def free_port() -> int:
 def folder(tmp_path_factory) -> Path:
     """A copy of the notebooks: running it changes nothing here."""
     folder = tmp_path_factory.mktemp("notebooks")
-    for name in ("04_build_unet.ipynb", "08_tune_the_threshold.ipynb"):
+    for name in ("01_a_mask_in_ten_minutes.ipynb", "04_build_unet.ipynb", "08_tune_the_threshold.ipynb"):
         shutil.copy(ROOT / "notebooks" / name, folder)
     shutil.copytree(ROOT / "notebooks" / "app", folder / "app")
     return folder
@@ -70,8 +73,7 @@ def answers(address: str) -> bool:
 
 @pytest.fixture(scope="module")
 def lab(folder):
-    options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
-    yield from serve(folder, "jupyterlab", *options)
+    yield from serve(folder, "jupyterlab", *OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +289,24 @@ def test_the_tuner_as_a_page_without_code(browser, voila, truth):
     use_tuner(page, truth)
     assert "load_pretrained" not in page.inner_text("body")
     page.close()
+
+
+def test_make_lab_opens_the_first_notebook_without_panels_for_graders(browser, folder, monkeypatch):
+    done = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True)
+    recipe = done.stdout.replace("\\\n", " ")
+    setting, _, *words = shlex.split(re.search(r"^JUPYTER_CONFIG_PATH=.*", recipe, re.DOTALL | re.MULTILINE)[0])
+    assert words[0] == "lab"
+    assert words[-1] == "notebooks/01_a_mask_in_ten_minutes.ipynb"
+    monkeypatch.setenv(*setting.split("="))
+    server = serve(folder, "jupyterlab", *OPTIONS, *words[1:-1], str(folder / Path(words[-1]).name))
+    page = open_unstarted(browser, next(server), Path(words[-1]).name)
+    page.wait_for_selector(".jp-DirListing-item:has-text('04_build')")
+    assert page.locator(".jp-DirListing-item:has-text('run')").count() == 0
+    plugins = page.evaluate("() => window.jupyterapp.listPlugins()")
+    assert len(plugins) > 100
+    assert [name for name in plugins if "nbgrader" in name] == []
+    page.close()
+    server.close()
 
 
 def test_your_own_photo_in_jupyterlab(browser, lab, tmp_path):
