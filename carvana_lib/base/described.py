@@ -96,13 +96,15 @@ def read_description(path: Path) -> Description:
 def _read_classes(path: Path, values: dict[str, object]) -> dict[str, object]:
     """Takes classes, colours and ignore out of the values of `dataset.toml`, as `Description` holds them."""
     colours, ignore = values.pop("colours", {}), values.pop("ignore", None)
+    if not isinstance(colours, dict):
+        raise CarvanaError(f"{path}: colours must be written as in {{ background = '#000000', cell = '#ff0000' }}")
     classes = values.pop("classes", [*colours])
     if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
         raise CarvanaError(f"{path}: classes must be a list of names, as in ['background', 'cell']")
     if len(classes) == 1 or len(classes) > MOST_CLASSES or len(set(classes)) < len(classes):
         raise CarvanaError(f"{path}: classes must be 2 to {MOST_CLASSES} different names, background first")
-    if colours and (not isinstance(colours, dict) or set(colours) != set(classes)):
-        raise CarvanaError(f"{path}: colours must give each of `classes` one, as in {{ background = '#000000', ... }}")
+    if colours and set(colours) != set(classes):
+        raise CarvanaError(f"{path}: colours must give each of `classes` one, and nothing else")
     codes = [*colours.values(), *([ignore] if colours and ignore is not None else [])]
     wrong = [code for code in codes if not isinstance(code, str) or not re.fullmatch("#[0-9a-fA-F]{6}", code)]
     if wrong or len({code.lower() for code in codes}) < len(codes):

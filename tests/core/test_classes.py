@@ -13,7 +13,8 @@ from torchmetrics.functional.segmentation import dice_score
 from carvana_lib.base.class_counts import confusion_matrices, most_likely, one_against_rest, per_class
 from carvana_lib.base.classes import Classes, palette, paletted, shares
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
-from carvana_lib.data import CarvanaDataset, list_pairs
+from carvana_lib.config import preset
+from carvana_lib.data import SAMPLE, CarvanaDataset, list_pairs
 from carvana_lib.evaluation import Evaluation, evaluate
 from carvana_lib.extras.class_baselines import class_baselines
 from carvana_lib.extras.onnx import WithNormalisation
@@ -27,7 +28,7 @@ from carvana_lib.prediction import predict_array, predict_labels, predict_logits
 from carvana_lib.prepare.cache import cached_dataset, load_arrays
 from carvana_lib.run.alarms import check_epoch, check_masks
 from carvana_lib.run.fit import fit
-from carvana_lib.run.weights import load_model
+from carvana_lib.run.weights import load_model, start_weights
 from carvana_lib.transforms import Augment
 
 NAMES = ("background", "body", "glass")
@@ -418,6 +419,18 @@ def test_a_short_training_learns_and_its_files_know_the_classes(data, run, tmp_p
     assert resumed == history
     with pytest.raises(CarvanaError, match="classes=a, b, c are not those of the data, background, body, glass"):
         fit(tiny(classes=("a", "b", "c")), data, tmp_path / "run", progress=False)
+
+
+def test_parts_of_cars_are_learned_and_their_cars_keep_their_folds(tmp_path, capsys):
+    parts, cars = (list_pairs(root) for root in (SAMPLE / "parts", SAMPLE))
+    assert {pair.name: pair.fold for pair in parts} == {pair.name: pair.fold for pair in cars}
+    settings = {"base_channels": 8, "train_cars": 4, "learning_rate": 2e-2, "ema_decay": 0.0, "loss": "bce"}
+    history = fit(tiny(**settings), SAMPLE / "parts", tmp_path / "run", progress=False)
+    assert history[1]["loss"] < 0.6 * history[0]["loss"]
+    assert history[1]["dice"] > 0.2, "nothing but background has 0"
+    small = preset("small", classes=parts[0].classes.names)
+    start_weights(small.build_model(), "small")
+    assert "its last layer, of 1 logit a pixel, is replaced by a new one of 5" in capsys.readouterr().err
 
 
 def test_the_exported_net_gives_probabilities_that_add_up(run):

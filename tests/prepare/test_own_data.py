@@ -323,6 +323,7 @@ def test_a_mask_of_three_values_is_a_fault(tmp_path, capsys):
             "photos = 'i'\nmasks = '{name}.png'\nclasses = ['a', 'b']\ncolours = {a = '#000000'}\n",
             "each of `classes` one",
         ),
+        ("photos = 'i'\nmasks = '{name}.png'\ncolours = 3\n", "colours must be written as in"),
         ("photos = 'i'\nmasks = '{name}.png'\ncolours = {a = '#000000', b = 'red'}\n", "'red' is no colour: write six"),
         ("photos = 'i'\nmasks = '{name}.png'\ncolours = {a = '#0000aa', b = '#0000AA'}\n", "a colour stands twice"),
     ],
