@@ -15,7 +15,7 @@ from ..base.files import write_atomically
 from ..base.image_files import open_image
 from ..data import TEST_FOLD, VALIDATION_FOLD, Pair
 from .doctor import never_in_training, scattered_groups
-from .inspection import Look
+from .inspection import look_at
 
 _MOST = 5  # kinds that are listed
 _MOST_NAMED = 40  # values that may be classes
@@ -39,9 +39,8 @@ def describe_folder(root: Path, write: bool = False) -> str:
         cure = f"write {root / FILE} yourself, with photos = 'FOLDER' and masks = 'FOLDER/{{name}}.png'"
         raise CarvanaError(f"{root} holds {what}: {cure}")
     found, unpaired = scan_described(root, described)
-    pairs, faults = [Pair(*files) for files in found], []
+    pairs = [Pair(*files) for files in found]
     sizes, photo_modes, mask_modes, values = Counter(), Counter(), Counter(), Counter()
-    looks = []
     for pair in pairs:
         with open_image(pair.photo) as image:
             sizes["{}x{}".format(*image.size)] += 1
@@ -49,13 +48,6 @@ def describe_folder(root: Path, write: bool = False) -> str:
         with open_image(pair.mask) as image:
             mask_modes[image.mode] += 1
             values.update(_values(image))
-        if pair.classes:
-            try:
-                numbers = np.bincount(pair.read_mask().ravel(), minlength=256)
-            except CarvanaError as error:
-                faults.append(str(error))
-            else:
-                looks.append(Look(pair, classes=frozenset(np.flatnonzero(numbers[:255]).tolist())))
     folds = Counter({TEST_FOLD: "test", VALIDATION_FOLD: "validation"}.get(pair.fold, "training") for pair in pairs)
     found = {
         "sizes": sizes,
@@ -67,14 +59,13 @@ def describe_folder(root: Path, write: bool = False) -> str:
     groups = len({pair.group for pair in pairs})
     lines = [f"# {len(pairs)} pairs of {groups} groups; photos without a mask: {len(unpaired)}"]
     lines += [f"# {what}: {_listed(counts)}" for what, counts in found.items()]
-    if looks:
-        shown = Counter(
-            name for look in looks for number, name in enumerate(described.several.names) if number in look.classes
-        )
-        lines.append(
-            f"# photos with each class: {', '.join(f'{name} ({shown[name]})' for name in described.several.names)}"
-        )
-    lines += [f"# {line}" for line in [*faults[:_MOST], *never_in_training(root, looks), *scattered_groups(pairs)]]
+    if described.several:
+        looks = [look_at(pair) for pair in pairs]
+        shown = Counter(number for look in looks for number in look.classes)
+        counts = ", ".join(f"{name} ({shown[number]})" for number, name in enumerate(described.several.names))
+        faults = [fault for look in looks for fault in look.faults][:_MOST] + never_in_training(root, looks)
+        lines += [f"# photos with each class: {counts}", *(f"# {fault}" for fault in faults)]
+    lines += [f"# {line}" for line in scattered_groups(pairs)]
     asked = ("" if described.group else _ASK) + ("" if described.classes or described.several else _ask_classes(values))
     text = described.to_toml() + asked + "\n".join(lines) + "\n"
     if write:
@@ -99,15 +90,16 @@ def _ask_classes(values: Counter[str]) -> str:
     numbers = sorted(int(value) for value in values if value.isdigit())
     if len(values) < 3 or (coloured and numbers):
         return ""
-    if len(values) > _MOST_NAMED:
+    if len(values) > _MOST_NAMED or (numbers and numbers[-1] > 255):
         return "# The masks hold many values. If they number cells or the like: classes = ['background', 'cell']\n"
     ask = "# The masks hold more than two values. Say what they mean, background first, and remove each # here:\n"
-    names = ["background", *(f"class {number}" for number in range(1, 256))]
-    if coloured:
-        pairs = ", ".join(f"'{name}' = '{colour}'" for name, colour in zip(names, coloured, strict=False))
-        return ask + f"# colours = {{{pairs}}}\n"
-    ignored = numbers[-1] == 255 and numbers[-2] < 254
-    return ask + f"# classes = {names[: numbers[-1 - ignored] + 1]}\n" + "# ignore = 255\n" * ignored
+    names = ["background", *(f"class {number}" for number in range(1, _MOST_NAMED))]
+    ignored = numbers[-2:] != [254, 255] and numbers[-1:] == [255]
+    if numbers and (largest := numbers[-1 - ignored]) < _MOST_NAMED:
+        return ask + f"# classes = {names[: largest + 1]}\n" + "# ignore = 255\n" * ignored
+    # Far apart, numbers are easier to name as greys.
+    pairs = zip(names, coloured or [f"#{number:02x}{number:02x}{number:02x}" for number in numbers], strict=False)
+    return ask + "# colours = {" + ", ".join(f"'{name}' = '{colour}'" for name, colour in pairs) + "}\n"
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -357,6 +357,14 @@ def test_what_masks_mean_is_asked_for_and_never_guessed(tmp_path, capsys):
         "# colours = {'background' = '#000000', 'class 1' = '#400080', 'class 2' = '#804080', 'class 3' = '#808080'}\n"
     )
     assert asked in capsys.readouterr().out
+    for i, (photo, mask) in enumerate(pictures()):
+        save(photo, tmp_path / "greys" / "images" / f"{i}.png")
+        save(np.uint8([0, 100, 200, 0])[parts(mask) % 4], tmp_path / "greys" / "masks" / f"{i}.png")
+    assert main(["check-data", str(tmp_path / "greys"), "--describe"]) == 0
+    text = capsys.readouterr().out
+    assert "# colours = {'background' = '#000000', 'class 1' = '#646464', 'class 2' = '#c8c8c8'}\n" in text
+    (tmp_path / "greys" / "dataset.toml").write_text(text.replace("# colours", "colours"))
+    assert main(["check-data", str(tmp_path / "greys")]) == 0
 
 
 def test_faults_of_classes_are_one_line_each(tmp_path, capsys):
