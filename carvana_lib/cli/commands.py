@@ -66,7 +66,12 @@ def _load(options: argparse.Namespace) -> tuple[UNet, TrainConfig]:
     from ..run.weights import load_model, load_pretrained
 
     # Not load_model("small"), which would take a folder of that name that happens to lie here.
-    return load_model(options.weights, best_device()) if options.weights else load_pretrained(device=best_device())
+    if not options.weights:
+        return load_pretrained(device=best_device())
+    model, config = load_model(options.weights, best_device())
+    if config.classes and getattr(options, "threshold", 0.5) != 0.5:
+        raise CarvanaError(f"--threshold tells two classes apart, and this net has {len(config.classes)}: leave it out")
+    return model, config
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """Several classes: what masks mean, shares, losses, scores, a training."""
 
+import csv
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from torchmetrics.functional.segmentation import dice_score
 from carvana_lib.base.class_counts import confusion_matrices, most_likely, one_against_rest, per_class
 from carvana_lib.base.classes import Classes, palette, paletted, shares
 from carvana_lib.base.errors import CarvanaError, CarvanaWarning
+from carvana_lib.cli.main import main
 from carvana_lib.config import preset
 from carvana_lib.data import SAMPLE, CarvanaDataset, list_pairs
 from carvana_lib.evaluation import Evaluation, evaluate
@@ -431,6 +433,31 @@ def test_parts_of_cars_are_learned_and_their_cars_keep_their_folds(tmp_path, cap
     small = preset("small", classes=parts[0].classes.names)
     start_weights(small.build_model(), "small")
     assert "its last layer, of 1 logit a pixel, is replaced by a new one of 5" in capsys.readouterr().err
+
+
+def test_commands_report_each_class(data, run, tmp_path, capsys):
+    weights = ["--weights", str(run[0]), "--data", str(data)]
+    files = ["--json", str(tmp_path / "scores.json"), "--figure", str(tmp_path / "masks.png")]
+    assert main(["evaluate", *weights, "--fold", "0,1", *files]) == 0
+    printed = capsys.readouterr().out
+    assert "Dice is the mean over the classes without background. Each class:" in printed
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    for name, expected in scores["per_class"].items():
+        row = next(line for line in printed.splitlines() if line.startswith(name)).split()
+        assert row[1:4] == [f"{expected['dice']:.4f}", f"{expected['iou']:.4f}", str(expected["photos"])]
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert len(rows) == scores["n_images"]
+    assert np.mean([float(row["dice"]) for row in rows]) == pytest.approx(scores["dice"])
+    assert np.mean([float(row["dice_body"]) for row in rows]) == pytest.approx(scores["per_class"]["body"]["dice"])
+    assert (tmp_path / "masks.png").stat().st_size > 10_000
+    assert main(["evaluate", *weights, "--threshold", "0.7"]) == 1
+    assert "--threshold tells two classes apart, and this net has 3: leave it out" in capsys.readouterr().err
+    assert main(["evaluate", "--weights", str(run[0]), "--data", str(SAMPLE / "parts")]) == 1
+    assert "the net knows background, body, glass, and the data have background, body, glass, wheel, li" in (
+        capsys.readouterr().err
+    )
+    assert main(["submit", str(data / "images"), "--weights", str(run[0]), "--out", str(tmp_path / "x.csv")]) == 1
+    assert "Kaggle's file holds one mask a photo" in capsys.readouterr().err
 
 
 def test_the_exported_net_gives_probabilities_that_add_up(run):
