@@ -9,13 +9,13 @@ from PIL import Image
 
 from ..base.arrays import as_image
 from ..data import CarvanaDataset, Pair
-from ..images import read_mask, read_photo
-from ..pictures.overlays import cividis, overlay
+from ..images import read_photo
+from ..pictures.overlays import ORANGE, cividis, overlay
 from ..pictures.u_drawing import record_levels
 from ..prediction import as_batch, predict_logits
 from ..transforms import Augment, Draws
 from ..unet import UNet
-from .tool import LABEL, ROW, WIDE, Tool, on_change, shrink, with_number
+from .tool import LABEL, ROW, WIDE, Tool, car_names, encode, on_change, picture_widget, shrink, with_number
 
 
 class Turntable(Tool):
@@ -24,7 +24,7 @@ class Turntable(Tool):
     def __init__(self, dataset: CarvanaDataset) -> None:
         super().__init__()
         self.pairs = sorted(dataset.pairs, key=lambda pair: (pair.car, pair.view))
-        cars = sorted({pair.car for pair in self.pairs})
+        cars = [(name, car) for car, name in sorted(car_names(self.pairs).items())]
         self.car = widgets.Dropdown(options=cars, description="Car", style=LABEL, layout=WIDE)
         self.turn = widgets.IntSlider(1, min=1, max=len(self._views()))
         self.opacity = widgets.FloatSlider(0.45, min=0, max=1, step=0.05)
@@ -50,7 +50,8 @@ class Turntable(Tool):
         pair = self._views()[self.turn.value - 1]
         if pair.name not in self._read:
             photo = shrink(read_photo(pair.photo))
-            self._read[pair.name] = photo, read_mask(pair.mask, photo.shape[1::-1], any_value=pair.any_value) > 127
+            mask = pair.read_mask(photo.shape[1::-1])
+            self._read[pair.name] = photo, (255 - mask[0] if pair.classes else mask) > 127  # all but the background
         photo, mask = self._read[pair.name]
         self.show(overlay(photo, mask, self.opacity.value) if self.opacity.value else photo)
         self.caption.value = f"{pair.name}: view {pair.view}, {mask.mean():.1%} of the photo is car."
@@ -75,6 +76,8 @@ class AugmentationExplorer(Tool):
         ("saturation", "saturation, %", 60),
     )
 
+    SIDE = 560  # pixels: the width of photo and of mask
+
     def __init__(self, dataset: CarvanaDataset, index: int = 0) -> None:
         super().__init__()
         image, mask = dataset[index]
@@ -85,9 +88,11 @@ class AugmentationExplorer(Tool):
         self.reset = widgets.Button(description="Start again")
         self.text = widgets.HTML()
         rows = [with_number(self.sliders[field], name) for field, name, _ in self.SLIDERS]
-        controls = widgets.VBox([self.flip, *rows, self.both, self.reset], layout={"flex": "1 1 320px"})
-        shown = widgets.VBox([self.picture, self.text], layout={"flex": "2 1 420px"})
-        self.box = widgets.Box([controls, shown], layout=ROW)
+        for row in rows:
+            row.layout = {"flex": "1 1 320px"}
+        self.picture = picture_widget(width=2 * self.SIDE)
+        switches = widgets.Box([self.flip, self.both, self.reset], layout=ROW)
+        self.box = widgets.VBox([self.picture, self.text, switches, widgets.Box(rows, layout=ROW)])
         on_change(self.update, self.flip, self.both, *self.sliders.values())
         self.reset.on_click(lambda _: self.start_again())
         self.update()
@@ -114,17 +119,20 @@ class AugmentationExplorer(Tool):
         mask = moved_mask if self.both.value else self.mask
         photo = (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         soft = (mask[0, 0].numpy() * 255).round().astype(np.uint8)
-        self.show(shrink(np.concatenate([overlay(photo, soft > 127, 0.25), np.dstack([soft] * 3)], axis=1)))
+        both = overlay(photo, soft > 127, 0.25), np.dstack([soft] * 3)
+        self.show(np.concatenate([shrink(part, self.SIDE) for part in both], axis=1))
         moved = "The mask moved with the photo." if self.both.value else "The mask stayed: is it still right?"
         self.text.value = f"Left: photo with the mask's outline. Right: the mask. {moved}"
 
 
 class FeatureViewer(Tool):
-    """What each level of a U-Net makes of a photo: choose a level and a channel.
+    """What each level of a U-Net makes of a photo: a wall of all its channels, and one of them large.
 
     `model` is in evaluation mode, `photo` is as `predict_array` takes it, and `size` (width, height) what the net was
     trained on.
     """
+
+    COLUMNS = 16  # of the wall
 
     def __init__(self, model: UNet, photo: np.ndarray, size: tuple[int, int]) -> None:
         super().__init__()
@@ -135,24 +143,43 @@ class FeatureViewer(Tool):
         self.maps = {name: written[0].float().cpu().numpy() for name, (_, written) in levels.items() if name != "head"}
         self.level = widgets.Dropdown(options=list(self.maps), description="Level", style=LABEL, layout=WIDE)
         self.channel = widgets.IntSlider(0, min=0, max=1)
-        self.text = widgets.HTML()
-        self.box = widgets.VBox([self.level, with_number(self.channel, "Channel"), self.picture, self.text])
+        self.text, self.wall = widgets.HTML(), picture_widget(width=960)
+        self.box = widgets.VBox([self.level, self.wall, with_number(self.channel, "Channel"), self.picture, self.text])
         on_change(self._change_level, self.level)
         on_change(self.update, self.channel)
         self._change_level()
 
     def _change_level(self) -> None:
-        self.channel.max = len(self.maps[self.level.value]) - 1
+        maps = self.maps[self.level.value]
+        self.channel.max = len(maps) - 1
+        width = 960 // self.COLUMNS - 2  # pixels, without the gap
+        size = width, max(1, round(width * self.photo.shape[0] / self.photo.shape[1]))
+        tiles = [np.pad(_coloured(channel, size), ((1, 1), (1, 1), (0, 0))) for channel in maps]
+        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % self.COLUMNS)
+        rows = [np.concatenate(tiles[k : k + self.COLUMNS], axis=1) for k in range(0, len(tiles), self.COLUMNS)]
+        self._tile, self._wall = tiles[0].shape[:2], np.concatenate(rows)
         self.update()
 
     def update(self) -> None:
-        """Show the chosen channel beside the photo."""
-        maps = self.maps[self.level.value]
-        channel = maps[self.channel.value]
+        """Show the chosen channel beside the photo, and frame it on the wall."""
+        maps, wall = self.maps[self.level.value], self._wall.copy()
+        number, channel = self.channel.value, maps[self.channel.value]
+        height, width = self._tile
+        top, left = number // self.COLUMNS * height, number % self.COLUMNS * width
+        tile = wall[top : top + height, left : left + width]
+        inside = tile[3:-3, 3:-3].copy()
+        tile[:] = ORANGE
+        tile[3:-3, 3:-3] = inside
+        self.wall.value = encode(wall)
+        self.show(np.concatenate([self.photo, _coloured(channel, self.photo.shape[1::-1])], axis=1))
         low, high = float(channel.min()), float(channel.max())
-        scaled = np.round((channel - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
-        # Nearest neighbour, because a coarse level should look coarse.
-        large = Image.fromarray(scaled).resize(self.photo.shape[1::-1], Image.Resampling.NEAREST)
-        self.show(np.concatenate([self.photo, cividis(np.asarray(large) / 255)], axis=1))
         values = f"{channel.shape[1]} x {channel.shape[0]} values from {low:.2f} (dark blue) to {high:.2f} (yellow)"
-        self.text.value = f"Left: the photo. Right: channel {self.channel.value} of {len(maps)}, {values}."
+        self.text.value = f"Left: the photo. Right: channel {number} of {len(maps)}, framed above, {values}."
+
+
+def _coloured(channel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A channel, float (h, w), from its lowest value in dark blue to its highest in yellow: uint8 of `size`."""
+    low, high = float(channel.min()), float(channel.max())
+    scaled = np.round((channel - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    # Nearest neighbour, because a coarse level should look coarse.
+    return cividis(np.asarray(Image.fromarray(scaled).resize(size, Image.Resampling.NEAREST)) / 255)

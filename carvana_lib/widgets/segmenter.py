@@ -22,7 +22,10 @@ from ..pictures.overlays import overlay
 from ..prediction import predict_array
 from .tool import BUTTON, ROW, Tool, encode, on_change, pick, shrink, with_number
 
-_HELP = "A JPEG or PNG of up to 100 megapixels. It goes to the machine this notebook runs on and nowhere else. "
+_HELP = (
+    "It goes to the machine this notebook runs on and nowhere else. "
+    "<details><summary>A photo does not arrive?</summary>It may have up to 100 megapixels. {}</details>"
+)
 # How to get a photo in that is too large for the upload button.
 _JUPYTER = (
     "If a file of more than 10 MB does not arrive, start JupyterLab with <code>make lab</code>, or give the tool its "
@@ -75,8 +78,9 @@ class PhotoSegmenter(Tool):
         self.threshold = widgets.FloatSlider(0.5, min=0, max=1, step=0.01)
         self.message, self.link = widgets.HTML(), widgets.HTML()
         rows = [widgets.Box([self.upload, self.make], layout=ROW), with_number(self.threshold, "Threshold")]
-        text = widgets.HTML(_HELP + (_COLAB if _colab_files() else _JUPYTER))
-        self.box = widgets.VBox([text, *rows, self.message, self.link, self.picture])
+        self.picture.layout.max_height, self.picture.layout.object_fit = "60vh", "contain"  # for upright photos
+        text = widgets.HTML(_HELP.format(_COLAB if _colab_files() else _JUPYTER))
+        self.box = widgets.VBox([*rows, self.message, self.picture, self.link, text])
         on_change(self._take_upload, self.upload)
         on_change(self.update, self.threshold)
         self.make.on_click(lambda _: self.offer())

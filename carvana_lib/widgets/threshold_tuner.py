@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 from collections import Counter
@@ -18,7 +19,20 @@ from ..extras.thresholds import BINS, Histograms, Predictions, threshold_index
 from ..images import read_photo
 from ..metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, overlay
-from .tool import BUTTON, LABEL, ROW, WIDE, Tool, encode, on_change, pick, picture_widget, shrink, with_number
+from .tool import (
+    BUTTON,
+    LABEL,
+    ROW,
+    WIDE,
+    Tool,
+    car_names,
+    encode,
+    on_change,
+    pick,
+    picture_widget,
+    shrink,
+    with_number,
+)
 
 VIEWS = {
     "overlay": "Blue: car at this threshold. Orange: its outline.",
@@ -27,7 +41,16 @@ VIEWS = {
     "probability": "The probability of car: dark blue 0, grey 0.5, yellow 1.",
 }
 _SCORES = {"Dice": dice, "IoU": iou, "accuracy": accuracy, "precision": precision, "recall": recall}
+_HELP = {
+    "Dice": "2 x shared pixels / (pixels of the mask + pixels of the car)",
+    "IoU": "shared pixels / pixels in the mask or in the car",
+    "accuracy": "share of all pixels that are right",
+    "precision": "share of the mask that is car",
+    "recall": "share of the car that is in the mask",
+    "boundary error": "mean distance between the outlines of mask and car",
+}
 _THUMBNAIL = 96  # pixels wide
+_REST = 0.3  # seconds without a move, after which the list gets the scores at the new threshold
 
 
 class CurvePicture:
@@ -73,6 +96,7 @@ class ThresholdTuner(Tool):
         self._set_dice = curve["dice"]
         self._curve = CurvePicture(curve["threshold"], curve["dice"], "The whole set", "threshold", "mean Dice")
         self.threshold = widgets.FloatSlider(threshold, min=0, max=1, step=0.01)
+        self._names, self._timer = car_names(self.pairs), None
         self.photo = widgets.Dropdown(options=self._worst_first(), description="Photo", style=LABEL, layout=WIDE)
         self.view = widgets.ToggleButtons(options=list(VIEWS), tooltips=list(VIEWS.values()))
         self.view.style.button_width = "7.5em"
@@ -81,7 +105,7 @@ class ThresholdTuner(Tool):
         set_tip = "Score and order all photos"
         self.apply = widgets.Button(description="Apply to the whole set", tooltip=set_tip, layout=BUTTON)
         self.export = widgets.Button(description="Save this threshold", layout=BUTTON)
-        self.thumbnails = widgets.Box(layout=ROW)
+        self.thumbnails, self.views_text = widgets.Box(layout=ROW), widgets.HTML()
         self._photo: np.ndarray | None = None
         self._car: list[int] = []
         most_views = max(Counter(pair.car for pair in self.pairs).values())
@@ -89,6 +113,7 @@ class ThresholdTuner(Tool):
         self.box = self._arrange()
         self._choose_photo()
         on_change(self.update, self.threshold, self.view)
+        on_change(self._rescore_at_rest, self.threshold)
         self.photo.observe(self._choose_photo, "value")
         self.apply.on_click(lambda _: self.apply_to_set())
         self.export.on_click(lambda _: self.save_threshold())
@@ -100,19 +125,28 @@ class ThresholdTuner(Tool):
         buttons = widgets.Box([self.apply, self.export], layout=ROW)
         right = widgets.VBox([self.curve, self.summary, buttons], layout=narrow)
         rows = [with_number(self.threshold, "Threshold"), self.photo, widgets.Box([show, self.view], layout=ROW)]
-        car = widgets.HTML("The views of this car, worst first, each with its Dice:")
-        return widgets.VBox([*rows, widgets.Box([left, right], layout=ROW), self.message, car, self.thumbnails])
+        tool = widgets.Box([left, right], layout=ROW)
+        return widgets.VBox([*rows, tool, self.message, self.views_text, self.thumbnails])
 
     def _thumbnail(self, place: int) -> widgets.VBox:
-        button = widgets.Button(layout={"width": "98%"})
+        button = widgets.Button(layout={"width": "auto"})
         button.on_click(lambda _: setattr(self.photo, "value", self._car[place]))
-        return widgets.VBox([picture_widget(width=_THUMBNAIL), button], layout={"width": f"{_THUMBNAIL + 4}px"})
+        return widgets.VBox(
+            [picture_widget(width=_THUMBNAIL), button], layout={"width": f"{_THUMBNAIL + 4}px", "overflow": "hidden"}
+        )
 
     def _worst_first(self) -> list[tuple[str, int]]:
         """Score all photos at the chosen threshold, in `self.dice`: label and index of each, the lowest Dice first."""
-        self.dice = dice(self.histograms.counts(self.threshold.value), "none").numpy()
+        self._scored = self.threshold.value
+        self.dice = dice(self.histograms.counts(self._scored), "none").numpy()
         order = np.argsort(self.dice, kind="stable").tolist()
-        return [(f"{self.pairs[i].name}, Dice {self.dice[i]:.4f}", i) for i in order]
+        at = f"at {self.threshold.value:.3g}: Dice"
+        return [(f"{self._name(i)}, {at} {self.dice[i]:.4f}", i) for i in order]
+
+    def _name(self, index: int) -> str:
+        pair = self.pairs[index]
+        name = self._names[pair.car]
+        return pair.name if name == pair.car else f"{name}, view {pair.view}"
 
     def _choose_photo(self, _: object = None) -> None:
         """Show the chosen photo, and the views of its car below; if a file cannot be read, say why."""
@@ -139,6 +173,8 @@ class ThresholdTuner(Tool):
     def _show_views(self) -> None:
         """Fill the thumbnails with the views of the car, the lowest Dice first."""
         self._car.sort(key=lambda i: self.dice[i])
+        at = f"at threshold {self._scored:.3g}"
+        self.views_text.value = f"The views of this car, each with its Dice {at}, the lowest first:"
         self.thumbnails.children = self._slots[: len(self._car)]
         for index, slot in zip(self._car, self.thumbnails.children, strict=True):
             (picture, button), pair = slot.children, self.pairs[index]
@@ -158,8 +194,8 @@ class ThresholdTuner(Tool):
         self.numbers.value = self._scores(threshold)
         self.curve.value = encode(self._curve.at(threshold), "PNG")
         now, half, best = (self._set_dice[threshold_index(t)] for t in (threshold, 0.5, self.best))
-        best_one = f"best {best:.4f} at {self.best:.3f}; 0.5 loses {best - half:.5f}"
-        self.summary.value = f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}; {best_one}."
+        best_one = f"The best is {best:.4f} at {self.best:.3f}; at 0.5 it is {best - half:.5f} lower"
+        self.summary.value = f"Whole set: Dice <b>{now:.4f}</b> at {threshold:.3g}. {best_one}."
 
     def _view(self, mask: np.ndarray) -> np.ndarray:
         """The chosen one of VIEWS for a mask, bool (h, w), of the size that is shown: uint8 (h, w, 3)."""
@@ -176,16 +212,31 @@ class ThresholdTuner(Tool):
         error = boundary_error(self.predictions.mask(index, threshold), self._target, self._target_points)
         return _table(only.counts(threshold), {"boundary error": f"{error:.2f} px"})
 
-    def apply_to_set(self) -> None:
-        """Show the scores of the whole set at the chosen threshold, and order photos and views by theirs."""
-        threshold, shown = self.threshold.value, self.photo.value
+    def _rescore_at_rest(self) -> None:
+        """Order photos and views anew once the slider rests: at every move that would be too slow."""
+        if self._timer:
+            self._timer.cancel()
+        try:
+            self._timer = asyncio.get_running_loop().call_later(_REST, self.rescore)
+        except RuntimeError:  # no kernel
+            self.rescore()
+
+    def rescore(self) -> None:
+        """Give list and views their scores at the chosen threshold, the lowest first."""
+        shown = self.photo.value
         # With new options a Dropdown chooses the first one. The photo that is shown should stay.
         self.photo.unobserve(self._choose_photo, "value")
         self.photo.options = self._worst_first()
         self.photo.value = shown
         self.photo.observe(self._choose_photo, "value")
-        self._show_views()
+        if self._car:
+            self._show_views()
         self.update()
+
+    def apply_to_set(self) -> None:
+        """Show the scores of the whole set at the chosen threshold, and order photos and views by theirs."""
+        self.rescore()
+        threshold = self.threshold.value
         counts = self.histograms.counts(threshold)
         self.message.value = f"All {len(counts)} photos at threshold {threshold:.3g}: {_table(counts)}"
 
@@ -206,6 +257,7 @@ def _table(counts: torch.Tensor, more: dict[str, str] | None = None) -> str:
     """An HTML table of the scores of `counts`, (N, 4), and `more`. It sets no colours: it follows the page's theme."""
     values = {name: f"{score(counts).item():.4f}" for name, score in _SCORES.items()} | (more or {})
     style = 'style="text-align: left; padding: 0 1em 0 0; font-weight: {}; white-space: nowrap"'
-    names = "".join(f'<th scope="col" {style.format("normal")}>{html.escape(name)}</th>' for name in values)
+    head = '<th scope="col" title="{}" {}>{}</th>'
+    names = "".join(head.format(_HELP[name], style.format("normal"), html.escape(name)) for name in values)
     cells = "".join(f"<td {style.format('bold')}>{html.escape(value)}</td>" for value in values.values())
     return f'<table style="line-height: 1.5"><tr>{names}</tr><tr>{cells}</tr></table>'

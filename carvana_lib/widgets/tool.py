@@ -9,13 +9,15 @@ While the kernel works on one move, ipywidgets keeps only the latest of the move
 from __future__ import annotations
 
 import base64
+import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..data import Pair
 from ..images import resize
 
 SHOWN_WIDTH = 720  # pixels of the largest picture shown; scores are counted at the mask's own size
@@ -65,12 +67,12 @@ def encode(picture: np.ndarray, kind: str = "JPEG") -> bytes:
     return buffer.getvalue()
 
 
-def shrink(picture: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) averaged down to SHOWN_WIDTH; a smaller picture stays as it is."""
+def shrink(picture: np.ndarray, widest: int = SHOWN_WIDTH) -> np.ndarray:
+    """uint8 (H, W, 3) averaged down to `widest` pixels; a smaller picture stays as it is."""
     height, width = picture.shape[:2]
-    if width <= SHOWN_WIDTH:
+    if width <= widest:
         return picture
-    return np.asarray(resize(Image.fromarray(picture), (SHOWN_WIDTH, max(1, round(height * SHOWN_WIDTH / width)))))
+    return np.asarray(resize(Image.fromarray(picture), (widest, max(1, round(height * widest / width)))))
 
 
 def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -82,6 +84,22 @@ def pick(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def picture_widget(kind: str = "jpeg", width: int = SHOWN_WIDTH) -> widgets.Image:
     """A place for a picture, as wide as its surroundings allow, up to `width` pixels."""
     return widgets.Image(format=kind, layout={"width": "98%", "max_width": f"{width}px"})
+
+
+def car_names(pairs: Sequence[Pair]) -> dict[str, str]:
+    """For each car what people call it, "white saloon (4873...)", if the data's metadata.csv says so; else its id."""
+    names = {pair.car: pair.car for pair in pairs}
+    for folder in {pair.photo.parent.parent for pair in pairs}:
+        try:
+            rows = list(csv.DictReader((folder / "metadata.csv").read_text(encoding="utf-8").splitlines()))
+        except (OSError, UnicodeDecodeError, csv.Error):
+            continue  # names are a comfort: without them ids do
+        for row in rows:
+            car = row.get("car") or row.get("id")  # Kaggle's file has id, make and model
+            words = [row[column] for column in ("colour", "style", "make", "model") if row.get(column)]
+            if car in names and words:
+                names[car] = f"{' '.join(words).replace('suv', 'SUV')} ({car[:4]}...)"
+    return names
 
 
 def on_change(update: Callable[[], None], *controls: widgets.Widget) -> None:

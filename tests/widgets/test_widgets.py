@@ -1,5 +1,6 @@
 """The tools without a browser: what their controls do to pictures and numbers."""
 
+import asyncio
 import base64
 import io
 import json
@@ -22,6 +23,7 @@ from carvana_lib.cli.options import build_parser
 from carvana_lib.data import list_pairs
 from carvana_lib.extras.thresholds import predict_dataset
 from carvana_lib.metrics import boundary_error, confusion, dice
+from carvana_lib.pictures.overlays import ORANGE
 from carvana_lib.prepare.cache import cached_dataset
 from carvana_lib.run.weights import load_model
 from carvana_lib.widgets.explorers import AugmentationExplorer, FeatureViewer, Turntable
@@ -143,6 +145,39 @@ def test_a_threshold_applied_to_the_set_orders_photos_and_views_again(tuner, pre
     assert f"{scores[shown]:.4f}" in tuner.photo.label
 
 
+def test_list_and_views_say_for_which_threshold_and_follow_when_the_slider_rests(tuner, predictions):
+    def said() -> list[str]:
+        buttons = [slot.children[1].description for slot in tuner.thumbnails.children]
+        return [tuner.views_text.value, tuner.photo.label, *buttons]
+
+    def check(threshold: float) -> None:
+        scores = dice(predictions.histograms.counts(threshold), "none").numpy()
+        assert f"at threshold {threshold:.3g}," in tuner.views_text.value
+        assert tuner.photo.label.endswith(f"at {threshold:.3g}: Dice {scores[tuner.photo.value]:.4f}")
+        shown = [slot.children[1].description for slot in tuner.thumbnails.children]
+        assert shown == [f"{predictions.dataset.pairs[i].view:02d}: {scores[i]:.4f}" for i in tuner._car]
+
+    check(0.5)
+    tuner.threshold.value = 1.0
+    check(1.0)
+
+    async def drag() -> None:
+        before = said()
+        for step in range(20):
+            tuner.threshold.value = 0.9 - step / 100
+        assert said() == before, "while the slider moves, only picture and scores of the photo follow"
+        await asyncio.sleep(1)
+
+    asyncio.run(drag())
+    check(0.71)
+
+
+def test_no_scroll_bar_stands_under_a_thumbnail(tuner):
+    for slot in tuner.thumbnails.children:
+        assert slot.layout.overflow == "hidden"
+        assert slot.children[1].layout.width == "auto"
+
+
 def test_moves_and_cars_leave_no_widgets_or_figures_behind(tuner, predictions):
     import matplotlib.pyplot as plt
     from ipywidgets.widgets import widget
@@ -221,9 +256,32 @@ def test_the_turntable_turns(dataset):
     second = pixels(table.picture)
     table.opacity.value = 0
     assert np.abs(pixels(table.picture) - second).mean() > 0.5
-    table.car.value = table.car.options[-1]
+    table.car.value = table.car.options[-1][1]
     assert table.turn.value == 3
-    assert table.caption.value.startswith(f"{table.car.options[-1]}_03: view 3,")
+    assert table.caption.value.startswith(f"{table.car.value}_03: view 3,")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("car,colour,style\n{},black,suv\n", "black SUV (0000...)"),
+        ("id,year,make,model\n{},2010,Acura,TL\n", "Acura TL (0000...)"),
+        ("car,colour\n{},\nother,red\n", "{}"),
+        ("", "{}"),
+        ("\x00\xff", "{}"),
+    ],
+)
+def test_cars_have_names_where_a_reader_chooses_one(net, carvana, tmp_path, text, name):
+    shutil.copytree(carvana, tmp_path / "data")
+    car = list_pairs(carvana, [1])[0].car
+    (tmp_path / "data" / "metadata.csv").write_bytes(text.format(car).encode("latin-1"))
+    dataset = cached_dataset(list_pairs(tmp_path / "data", [1]), net[1].size, progress=False)
+    table, tuner = Turntable(dataset), ThresholdTuner(predict_dataset(net[0], dataset))
+    assert (name.format(car), car) in table.car.options
+    index = next(i for i, pair in enumerate(dataset.pairs) if pair.car == car)
+    label = next(label for label, value in tuner.photo.options if value == index)
+    named = f"{name}, view {dataset.pairs[index].view}" if "{" not in name else dataset.pairs[index].name
+    assert label.startswith(f"{named}, at 0.5: Dice ")
 
 
 def test_augmentation_moves_photo_and_mask_together(dataset):
@@ -287,6 +345,22 @@ def test_every_level_and_channel_can_be_seen(net):
     assert viewer.channel.value <= viewer.channel.max == sizes[0][0] - 1
 
 
+def test_the_wall_shows_all_channels_and_frames_the_chosen_one(net):
+    viewer = FeatureViewer(net[0], np.asarray(draw(99, 3)[0]), net[1].size)
+    for level, maps in viewer.maps.items():
+        viewer.level.value = level
+        height, width = viewer._tile
+        wall = pixels(viewer.wall)
+        assert wall.shape == (-(-len(maps) // viewer.COLUMNS) * height, viewer.COLUMNS * width, 3)
+        chosen = len(maps) - 1
+        viewer.channel.value = chosen
+        row, column = divmod(chosen, viewer.COLUMNS)
+        framed = np.abs(pixels(viewer.wall) - ORANGE).sum(2) < 60
+        rows, columns = np.nonzero(framed)
+        assert (rows.min() // height, rows.max() // height) == (row, row)
+        assert (columns.min() // width, columns.max() // width) == (column, column)
+
+
 def as_bytes(picture: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
@@ -320,7 +394,10 @@ def test_the_file_may_be_named_instead(net, tmp_path):
 
 
 def test_in_colab_its_own_dialogue_takes_large_photos(net, monkeypatch):
-    assert "Colab" not in PhotoSegmenter(*net).box.children[0].value
+    box = PhotoSegmenter(*net).box
+    assert box.children[0].children[0].description == "Choose a photo", "the button comes first"
+    assert "Colab" not in box.children[-1].value
+    assert "<details>" in box.children[-1].value
     with pytest.raises(CarvanaError, match="this is not Colab"):
         PhotoSegmenter(*net).ask()
     photo = as_bytes(draw(99, 3, (120, 50))[0], "PNG")
@@ -331,7 +408,7 @@ def test_in_colab_its_own_dialogue_takes_large_photos(net, monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.setitem(sys.modules, "google.colab.files", files)
     tool = PhotoSegmenter(*net)
-    assert "about 1 MB" in tool.box.children[0].value
+    assert "about 1 MB" in tool.box.children[-1].value
     tool.ask()
     assert tool.message.value.startswith("mine (1): 120 x 50 pixels")
     assert tool.mask.shape == (50, 120)
@@ -500,7 +577,7 @@ def test_the_text_shows_the_threshold_that_counts(tuner):
     tuner.threshold.value = 0.123
     tuner.apply.click()
     assert "photos at threshold 0.123:" in tuner.message.value
-    assert " at 0.123; best" in tuner.summary.value
+    assert " at 0.123. The best" in tuner.summary.value
 
 
 def test_the_command_for_a_saved_threshold_is_a_whole_one(tuner):
