@@ -201,3 +201,28 @@ def test_a_prediction_is_hidden_and_then_answered_with_the_number_just_seen(path
             seen = set(_NUMBER.findall(output_text(cell).replace(",", "")))
             first = answer.split("\n\n")[0].replace(",", "")
             assert seen & set(_NUMBER.findall(first)), f"no number of the output in: {first}"
+
+
+def test_the_row_of_pixels_in_04_is_the_field_that_its_next_cell_counts():
+    cells = next(notebook for path, notebook in NOTEBOOKS.items() if path.name.startswith("04")).cells
+    place = next(i for i, cell in enumerate(cells) if "the logit   " in cell.source)
+    rows = re.findall(r"^    [a-z ]+  ([.#]+)", cells[place].source, re.MULTILINE)
+    assert len(rows) == 6
+    assert f"depth 1: {rows[-1].count('#')} pixels wide" in output_text(cells[place + 1])
+    assert {(row.find("#"), row.rfind("#")) for row in rows[2:4]} == {(10, 15), (6, 19)}  # level 1 is two wide
+
+
+def test_the_look_back_quotes_what_the_lessons_show():
+    """Notebook 12 has a verdict for each suspect of notebook 01, with numbers from the pages that the row links to."""
+    first, last = ("\n".join(c.source for c in NOTEBOOKS[PATHS[n]].cells if c.cell_type == "markdown") for n in (0, 11))
+    suspects = re.findall(r"^\| ([^|]+) \| \[", first.split("| suspect | notebook |")[1], flags=re.M)
+    rows = re.findall(r"^\| ([A-Z][^|]+) \| ([^|]+) \| (.+) \|$", last.split("| suspect | verdict |")[1], flags=re.M)
+    assert len(suspects) == len(rows[:6]) == 6
+    for suspect, (short, verdict, why) in zip(suspects, rows[:6], strict=True):
+        assert suspect.startswith(short), suspect
+        assert verdict
+        shown = "".join(output_text(c) for p in PATHS if p.name in why for c in NOTEBOOKS[p].cells if "outputs" in c)
+        shown += (ROOT / "docs" / "results.md").read_text(encoding="utf-8") if "docs/results.md" in why else ""
+        numbers = re.findall(r"\d+\.\d+", re.sub(r"\([^)]*\)", "", why))
+        assert numbers
+        assert [number for number in numbers if number not in shown] == [], short
