@@ -19,7 +19,6 @@ from carvana_lib.config import preset
 from carvana_lib.data import SAMPLE, CarvanaDataset, list_pairs
 from carvana_lib.evaluation import Evaluation, evaluate
 from carvana_lib.extras.class_baselines import class_baselines
-from carvana_lib.extras.onnx import WithNormalisation
 from carvana_lib.extras.thresholds import predict_dataset
 from carvana_lib.extras.tiles import predict_tiled
 from carvana_lib.images import read_labels, read_pair
@@ -458,15 +457,6 @@ def test_commands_report_each_class(data, run, tmp_path, capsys):
     )
     assert main(["submit", str(data / "images"), "--weights", str(run[0]), "--out", str(tmp_path / "x.csv")]) == 1
     assert "Kaggle's file holds one mask a photo" in capsys.readouterr().err
-
-
-def test_the_exported_net_gives_probabilities_that_add_up(run):
-    model, config = load_model(run[0])
-    photo = torch.rand(2, 3, *config.size[::-1])
-    with torch.no_grad():
-        chances = WithNormalisation(model)(photo)
-    assert chances.shape == (2, 3, *config.size[::-1])
-    assert torch.allclose(chances.sum(1), torch.ones(2, *config.size[::-1]), atol=1e-5)
 
 
 def test_a_net_of_two_classes_starts_one_of_several_with_a_new_head(data, trained, tmp_path, capsys):

@@ -17,16 +17,17 @@ def probabilities(path, photos):
     return session.run(["probability"], {"photo": photos.numpy()})[0]
 
 
-@pytest.mark.parametrize("patch", [1, 2])
-def test_onnx_gives_the_same_probabilities_for_any_number_of_photos(tmp_path, patch):
+@pytest.mark.parametrize(("patch", "classes"), [(1, 1), (2, 1), (2, 3)])
+def test_onnx_gives_the_same_probabilities_for_any_number_of_photos(tmp_path, patch, classes):
     torch.manual_seed(0)
-    model = UNet(base_channels=4, depth=2, patch=patch).eval()
+    model = UNet(out_channels=classes, base_channels=4, depth=2, patch=patch).eval()
     path = export_onnx(model, (50, 33), tmp_path / "net.onnx")
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
     for count in (1, 3):
         photos = torch.rand(count, 3, 33, 50)
         with torch.inference_mode():
-            expected = torch.sigmoid(model(photos * 2 - 1))
+            logits = model(photos * 2 - 1)
+            expected = torch.sigmoid(logits) if classes == 1 else torch.softmax(logits, 1)
         np.testing.assert_allclose(probabilities(path, photos), expected, atol=1e-5)
 
 
