@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from carvana_lib import UNet, accuracy, boundary, dice, held_out_fold, iou, load_pretrained, read_mask, read_photo
+from carvana_lib.base.class_counts import confusion_matrices, one_against_rest, photo_scores, right_share
 from carvana_lib.config import preset
 from carvana_lib.data import TEST_FOLD, VALIDATION_FOLD, CarvanaDataset, list_pairs
 from carvana_lib.extras.submission import rle_encode
@@ -150,6 +151,21 @@ def mean_of_forty() -> str:
     return f"the mean over {len(both)}"
 
 
+def scores_without_lights() -> str:
+    """1,000 pixels: background, body, glass, wheel, and 5 of light, which are taken for body."""
+    true = torch.repeat_interleave(torch.arange(5), torch.tensor([776, 160, 37, 22, 5])).to(torch.uint8)[None, None]
+    matrix = confusion_matrices(true.where(true < 4, 1), true, 5)
+    return f"Accuracy {right_share(matrix).item():.3f}, mean Dice {photo_scores(matrix, dice).item():.2f}"
+
+
+def dice_of_the_wheel() -> str:
+    """Rows and columns: body, wheel. The misses of 12.4 are recall, precision and IoU."""
+    wheel = one_against_rest(torch.tensor([[[100, 5], [15, 45]]]))[:, 1]
+    misses = 45 / (45 + 15), 45 / (45 + 5), iou(wheel).item()
+    assert [choice["text"] for choice in QUIZ["12.4"]["wrong"]] == [f"{value:.2f}" for value in misses]
+    return f"{dice(wheel).item():.2f}"
+
+
 # What an answer must say, computed.
 COMPUTED = {
     "01.1": shape_of_a_mask,
@@ -175,6 +191,9 @@ COMPUTED = {
     "10.2": lambda: f"{(torch.tensor(256, dtype=torch.bfloat16) + 1).item():.0f};",
     "10.4": mean_of_forty,
     "11.2": lambda: f"{10 * math.exp(-((1 + 1) ** 2) / (2 * 5**2)):.1f}",
+    "12.1": lambda: f"{bce_loss(torch.zeros(1, 5, 1, 1), torch.eye(5)[2].view(1, 5, 1, 1)).item():.3f}",
+    "12.3": scores_without_lights,
+    "12.4": dice_of_the_wheel,
 }
 
 
