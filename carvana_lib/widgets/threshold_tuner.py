@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import html
 import json
+import zipfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from torch import nn
 
 from ..base.errors import CarvanaError
 from ..base.files import write_atomically
-from ..extras.thresholds import BINS, Histograms, Predictions, threshold_index
+from ..data import CarvanaDataset
+from ..extras.thresholds import BINS, Histograms, Predictions, histogram, predict_dataset, threshold_index
 from ..images import read_photo
 from ..metrics import accuracy, boundary_error, dice, iou, outline_points, precision, recall
 from ..pictures.overlays import BLUE, ORANGE, error_map, heat_map, outline, overlay
+from ..prepare.cache import cache_folder, cache_key
 from .tool import (
     BUTTON,
     LABEL,
@@ -51,6 +57,30 @@ _HELP = {
 }
 _THUMBNAIL = 96  # pixels wide
 _REST = 0.3  # seconds without a move, after which the list gets the scores at the new threshold
+
+
+def kept_predictions(model: nn.Module, dataset: CarvanaDataset) -> Predictions:
+    """`predict_dataset` of a `cached_dataset`, kept beside its decoded photos: the next time it takes a moment."""
+    weights = b"".join(value.cpu().numpy().tobytes() for value in model.state_dict().values())
+    name = f"levels-{hashlib.sha256(weights).hexdigest()[:16]}.npz"
+    file = cache_folder() / cache_key(dataset.pairs, dataset.size) / name
+    targets = [dataset.native_mask(index) for index in range(len(dataset))]
+    try:
+        with np.load(file) as kept:
+            levels = [kept[part] for part in kept.files]
+        counts = [histogram(*pair) for pair in zip(levels, targets, strict=True)]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # not there, or damaged
+        predictions = predict_dataset(model, dataset)
+        with suppress(OSError, CarvanaError):  # a cache that may not be written is no reason to stop
+
+            def save(part: Path) -> None:
+                with open(part, "wb") as out:
+                    np.savez_compressed(out, *predictions.levels)
+
+            write_atomically(file, save)
+        return predictions
+    car, background = (np.stack(part) for part in zip(*counts, strict=True))
+    return Predictions(dataset, levels, Histograms(car, background))
 
 
 class CurvePicture:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 import io
 import json
 import re
@@ -24,11 +25,11 @@ from carvana_lib.data import list_pairs
 from carvana_lib.extras.thresholds import predict_dataset
 from carvana_lib.metrics import boundary_error, confusion, dice
 from carvana_lib.pictures.overlays import ORANGE
-from carvana_lib.prepare.cache import cached_dataset
+from carvana_lib.prepare.cache import cache_folder, cache_key, cached_dataset
 from carvana_lib.run.weights import load_model
 from carvana_lib.widgets.explorers import AugmentationExplorer, FeatureViewer, Turntable
 from carvana_lib.widgets.segmenter import PhotoSegmenter, cut_out
-from carvana_lib.widgets.threshold_tuner import VIEWS, CurvePicture, ThresholdTuner
+from carvana_lib.widgets.threshold_tuner import VIEWS, CurvePicture, ThresholdTuner, kept_predictions
 from carvana_lib.widgets.tool import pick, shrink
 
 
@@ -192,6 +193,27 @@ def test_moves_and_cars_leave_no_widgets_or_figures_behind(tuner, predictions):
         before = before or len(widgets_now)
     assert len(widgets_now) == before
     assert plt.get_fignums() == figures
+
+
+def test_predictions_are_kept_and_made_again_when_anything_changed(net, dataset, predictions, monkeypatch):
+    calls = []
+    real = predict_dataset
+    monkeypatch.setattr("carvana_lib.widgets.threshold_tuner.predict_dataset", lambda *a: calls.append(1) or real(*a))
+    for expected in (1, 1):  # the second time nothing is predicted
+        kept = kept_predictions(net[0], dataset)
+        assert len(calls) == expected
+        np.testing.assert_array_equal(kept.histograms.car, predictions.histograms.car)
+        np.testing.assert_array_equal(kept.histograms.background, predictions.histograms.background)
+        assert all((a == b).all() for a, b in zip(kept.levels, predictions.levels, strict=True))
+    other = copy.deepcopy(net[0])
+    torch.nn.init.zeros_(next(other.parameters()))
+    assert (kept_predictions(other, dataset).histograms.car != predictions.histograms.car).any()
+    assert len(calls) == 2
+    for file in (cache_folder() / cache_key(dataset.pairs, dataset.size)).glob("levels-*.npz"):
+        file.write_bytes(file.read_bytes()[:100])
+    again = kept_predictions(net[0], dataset)
+    assert len(calls) == 3
+    np.testing.assert_array_equal(again.histograms.car, predictions.histograms.car)
 
 
 def test_the_threshold_is_saved(tuner, tmp_path):
