@@ -97,20 +97,18 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     `matrix` holds pixels (C, C), rows true and columns predicted, as `Evaluation.summary()["confusion"]`; `names` are
     the C classes. A class without pixels has an empty row. Other shapes raise a ValueError.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
-    if matrix.shape != (len(names), len(names)):
-        raise ValueError(f"a confusion matrix of {len(names)} classes is square, not {matrix.shape}")
-    total = matrix.sum(1, keepdims=True)
-    shares = np.divide(matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
+    if np.shape(matrix) != (len(names), len(names)):
+        raise ValueError(f"a confusion matrix of {len(names)} classes is square, not {np.shape(matrix)}")
+    total = np.sum(matrix, 1, keepdims=True)
+    shares = np.divide(matrix, total, out=np.full(np.shape(matrix), np.nan), where=total > 0)
     side = 2 + 0.8 * len(names)
     figure, axis = plt.subplots(figsize=(side + 0.8, side), layout="constrained")
     picture = axis.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         if total[row]:
-            shade = "black" if share > 0.5 else "white"
-            axis.text(column, row, f"{share:.3f}", ha="center", va="center", color=shade, fontsize=9)
-    axis.set_xticks(range(len(names)), names, rotation=30)
-    axis.set_yticks(range(len(names)), names)
+            look = {"ha": "center", "va": "center", "color": "black" if share > 0.5 else "white", "fontsize": 9}
+            axis.text(column, row, f"{share:.3f}", **look)
+    axis.set_xticks(range(len(names)), names, rotation=30), axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="predicted class", ylabel="true class")
     figure.colorbar(picture, ax=axis, label="share of the true class's pixels")
     return figure
