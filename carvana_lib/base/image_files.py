@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,13 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from .errors import CarvanaError, reason
-from .photo_formats import EXAMINED, formats, unsupported
+from .photo_formats import BEGINNINGS, EXAMINED, formats, unsupported
 
 MOST_PIXELS = 100_000_000
 MOST_BYTES = 200_000_000
 _MOST_SCANS = 300  # of a progressive JPEG, which usually has ten; each scan passes over the whole picture
+# What is wrong with a file is said by an error, or was mended.
+warnings.filterwarnings("ignore", "Corrupt EXIF data|Truncated File Read|Metadata Warning", UserWarning, "PIL")
 _WHITE_IS_ZERO = 0  # a TIFF's photometric interpretation
 if Image.MAX_IMAGE_PIXELS:
     # Pillow warns of attacks at 89 megapixels. The limit above is stricter: it refuses.
@@ -50,6 +53,10 @@ def open_image(path: str | Path, content: bytes | None = None) -> Iterator[Image
         # Damaged files make Pillow fail in many ways, not only with OSError.
         if "truncated" not in str(error) and (line := unsupported(path, content)):
             raise CarvanaError(line) from None
+        if content.startswith(BEGINNINGS) and isinstance(error, UnidentifiedImageError):
+            raise CarvanaError(
+                f"{path} is damaged (only its beginning is a picture's): copy it again, or remove it"
+            ) from None
         if isinstance(error, UnidentifiedImageError) and formats(content) == EXAMINED:
             raise CarvanaError(f"{path} is not an image, whatever its name says: replace or remove it") from None
         raise CarvanaError(f"{path} is damaged ({reason(error)}): replace or remove it") from None

@@ -7,6 +7,7 @@ import os
 import pickle
 import stat
 import struct
+import subprocess
 import sys
 import threading
 import types
@@ -14,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -392,3 +394,26 @@ def test_twenty_uploads_at_once_leave_the_tool_usable():
     tool.segment("last", np.asarray(draw(10, 1, (600, 400))[0]))
     assert tool.mask.shape == (400, 600)
     assert "600 x 400 pixels" in tool.message.value
+
+
+# libtiff writes what a TIFF holds, its directory, after the pixels, as many programs do.
+CUT_TIFF = b"II*\0" + (2000).to_bytes(4, "little") + bytes(500)
+
+
+@pytest.mark.parametrize("content", [CUT_TIFF, b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xd8\xff\xe0\0", b"GIF89a\x09"])
+def test_a_picture_of_which_only_the_beginning_is_left_is_damaged(tmp_path, content):
+    path = tmp_path / "cut.tif"
+    path.write_bytes(content)
+    with pytest.raises(CarvanaError, match=r"cut\.tif is damaged \(.*: copy it again, or remove it"):
+        read_photo(path)
+
+
+def test_what_pillow_thinks_of_a_damaged_file_is_not_shown_beside_our_line(tmp_path):
+    (tmp_path / "cut.tif").write_bytes(CUT_TIFF)
+    code = "from carvana_lib.images import read_photo; read_photo('cut.tif')"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "cut.tif is damaged" in done.stderr
+    assert "UserWarning" not in done.stderr
