@@ -30,8 +30,9 @@ lab: $(SETUP) ## open notebook 01 in JupyterLab
 		--ServerApp.tornado_settings="{'websocket_max_message_size': 100000000}" \
 		--ContentsManager.hide_globs="['__pycache__', 'run.py', 'runs']" notebooks/01_a_mask_in_ten_minutes.ipynb
 
+# One copy of the page waits ready: while a reader uses it, the next is made.
 app: $(SETUP) ## the threshold tuner as a page without code
-	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila notebooks/app/threshold_tuner.ipynb
+	CARVANA_DATA="$(CURDIR)/data/sample" $(BIN)/voila --preheat_kernel=True --pool_size=1 notebooks/app/threshold_tuner.ipynb
 
 book: $(SETUP) ## build the series as a web site in build/book (npm is needed)
 	$(BIN)/python -m tools.site.book

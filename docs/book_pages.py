@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import tomllib
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -32,6 +33,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", change_source)
     app.connect("doctree-read", add_alt_texts)
     app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("build-finished", write_front_pages)
     app.connect("html-page-context", add_kaggle, priority=900)  # after the buttons of the theme
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -145,3 +147,29 @@ def add_kaggle(app: Sphinx, page: str, template: str, context: dict, doctree: no
             group["buttons"].append(
                 {"type": "link", "text": "Kaggle", "tooltip": "Launch on Kaggle", "icon": "fas fa-k", "url": address}
             )
+
+
+def write_front_pages(app: Sphinx, error: Exception | None) -> None:
+    """Write index.html, which leads on to the book, and 404.html, which GitHub Pages shows for a page that is gone."""
+    out, home = Path(app.outdir), app.config.ogp_site_url
+    project = tomllib.loads((Path(app.srcdir) / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    preview = {
+        "og:title": "U-Net on Carvana",
+        "og:description": project["description"],
+        "og:image": f"{home}_static/teaser.jpg",
+        "og:url": home,
+    }
+    start = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    tags = "".join(f'<meta property="{name}" content="{html.escape(text)}">' for name, text in preview.items())
+    (out / "index.html").write_text(
+        f'{start}<title>U-Net on Carvana</title>{tags}<link rel="icon" href="_static/favicon.svg">'
+        '<meta http-equiv="refresh" content="0; url=docs/index.html">'
+        '<main><h1>U-Net on Carvana</h1><a href="docs/index.html">Begin here</a></main></html>\n'
+    )
+    # It is shown at any depth, so its links are whole addresses, and it loads nothing.
+    (out / "404.html").write_text(
+        f'{start}<title>Not here · U-Net on Carvana</title><link rel="icon" href="data:,">'
+        "<main><h1>This page is not here</h1><p>It may have moved. "
+        f'<a href="{home}docs/index.html">Start page</a> · <a href="{home}search.html">Search</a></p></main></html>\n',
+        encoding="utf-8",
+    )

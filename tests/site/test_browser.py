@@ -78,7 +78,9 @@ def lab(folder):
 
 @pytest.fixture(scope="module")
 def voila(folder):
-    yield from serve(folder, "voila", "app/threshold_tuner.ipynb", "--no-browser", "--Voila.ip=127.0.0.1")
+    recipe = subprocess.run(["make", "-n", "app"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    options = shlex.split(re.search(r"/voila (.*) notebooks/app/threshold_tuner\.ipynb$", recipe, re.MULTILINE)[1])
+    yield from serve(folder, "voila", *options, "app/threshold_tuner.ipynb", "--no-browser", "--Voila.ip=127.0.0.1")
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +289,7 @@ def test_the_tuner_in_jupyterlab(browser, lab, truth):
 def test_the_tuner_as_a_page_without_code(browser, voila, truth):
     page = open_page(browser, voila)
     use_tuner(page, truth)
+    assert page.title() == "Tune the threshold"
     assert "load_pretrained" not in page.inner_text("body")
     page.close()
 

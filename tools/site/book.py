@@ -9,14 +9,11 @@ into the site, and the shipped weights are exported to ONNX for the demo.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
-import html
 import json
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +27,7 @@ from carvana_lib.extras.onnx import export_onnx
 from carvana_lib.images import read_mask, read_photo
 from carvana_lib.prediction import predict_array
 from carvana_lib.run.weights import load_pretrained
+from carvana_lib.widgets.tool import car_names
 
 from .. import ROOT
 from .check import faults
@@ -56,8 +54,6 @@ def main() -> int:
     command = ["sphinx", "-q", "-E", "-W", "--keep-going", "-c", "docs", "-d", str(BUILD / "doctrees"), ".", str(out)]
     if subprocess.run([sys.executable, "-m", *command], cwd=ROOT).returncode:
         return 1
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        write_front_pages(out, tomllib.load(file)["project"])
     # The theme's style sheet has all icons as a font; this script would draw each again, for 1.6 MB on every page.
     (out / "_static" / "scripts" / "fontawesome.js").write_text("")
     (out / ".nojekyll").touch()  # without this file GitHub Pages leaves out folders that begin with _
@@ -69,31 +65,6 @@ def main() -> int:
     print(f"{out}: {megabytes:.0f} MB. To read it, run: python -m http.server --directory {out}")
     print("and open http://localhost:8000. Any static host can serve this folder.")
     return 0
-
-
-def write_front_pages(out: Path, project: dict) -> None:
-    """Write index.html, which leads on to the book, and 404.html, which GitHub Pages shows for a page that is gone."""
-    home = project["urls"]["Documentation"]
-    preview = {
-        "og:title": "U-Net on Carvana",
-        "og:description": project["description"],
-        "og:image": f"{home}_static/teaser.jpg",
-        "og:url": home,
-    }
-    start = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    tags = "".join(f'<meta property="{name}" content="{html.escape(text)}">' for name, text in preview.items())
-    (out / "index.html").write_text(
-        f'{start}<title>U-Net on Carvana</title>{tags}<link rel="icon" href="_static/favicon.svg">'
-        '<meta http-equiv="refresh" content="0; url=docs/index.html">'
-        '<main><h1>U-Net on Carvana</h1><a href="docs/index.html">Begin here</a></main></html>\n'
-    )
-    # It is shown at any depth, so its links are whole addresses, and it loads nothing.
-    (out / "404.html").write_text(
-        f'{start}<title>Not here · U-Net on Carvana</title><link rel="icon" href="data:,">'
-        "<main><h1>This page is not here</h1><p>It may have moved. "
-        f'<a href="{home}docs/index.html">Start page</a> · <a href="{home}search.html">Search</a></p></main></html>\n',
-        encoding="utf-8",
-    )
 
 
 def gather_assets() -> None:
@@ -129,13 +100,13 @@ def write_cars(settings: dict[str, object]) -> None:
     """Write the demo's photos, those of the sample's held-out cars, their masks as PNG, and cars.json."""
     folder = ASSETS / "demo" / "cars"
     folder.mkdir()
-    with open(SAMPLE / "metadata.csv", newline="") as file:
-        names = {row["car"]: f"{row['colour']} {row['style']}".replace("suv", "SUV") for row in csv.DictReader(file)}
     cars: dict[str, dict[str, object]] = {}
-    for pair in list_pairs(SAMPLE, [TEST_FOLD, VALIDATION_FOLD]):
+    pairs = list_pairs(SAMPLE, [TEST_FOLD, VALIDATION_FOLD])
+    names = car_names(pairs)
+    for pair in pairs:
         shutil.copy(pair.photo, folder / f"{pair.name}.jpg")
         Image.fromarray(read_mask(pair.mask)).save(folder / f"{pair.name}.png", optimize=True)
-        car = cars.setdefault(pair.car, {"id": pair.car, "name": names[pair.car], "views": []})
+        car = cars.setdefault(pair.car, {"id": pair.car, "name": names[pair.car].split(" (")[0], "views": []})
         car["views"].append(pair.view)
     (ASSETS / "demo" / "cars.json").write_text(json.dumps(settings | {"cars": list(cars.values())}) + "\n")
 
