@@ -101,10 +101,17 @@ def test_nothing_overflows_in_a_browser(browser, tmp_path):
         tab.wait_for_function("window.Reveal && Reveal.isReady()")
         tab.evaluate("() => MathJax.startup.promise")
         assert tab.evaluate(_OVERFLOWING) == []
+        alone = "section:not(:has(img, pre, table, h2))"
+        sizes = tab.evaluate(_QUESTIONS, alone)
+        assert sizes
+        assert min(sizes) >= 36, "a question alone on its slide is large"
     tab.close()
     assert elsewhere == []
 
 
+_QUESTIONS = """alone => [...document.querySelectorAll("h3 + p > strong:first-child")]
+    .filter(word => word.textContent === "Predict, then run." && word.closest("section").matches(alone))
+    .map(word => parseFloat(getComputedStyle(word.parentElement).fontSize))"""
 _OVERFLOWING = """() => {
     const found = [];
     for (let index = 0; index < Reveal.getTotalSlides(); index++) {
