@@ -45,6 +45,12 @@ class Host(http.server.SimpleHTTPRequestHandler):
         super().copyfile(source, outputfile)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A browser asks for many files at once. With Python's queue of 5, some requests wait minutes on a busy machine."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture
 def slow_net():
     """An event: until it is set, no more than the beginning of the net's files arrives."""
@@ -58,7 +64,7 @@ def address(site):
     """Where the book is served, on this machine and without special headers."""
     handler = functools.partial(Host, directory=site.parent.parent)
     Host.gate.set()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/{site.parent.name}/{site.name}"
     server.shutdown()
