@@ -52,7 +52,7 @@ def test_every_folder_is_one_of_the_house():
 
 
 def test_the_library_is_small():
-    assert sum(lines(path) for path in MODULES.values()) <= 7750
+    assert sum(lines(path) for path in MODULES.values()) <= 7800
 
 
 def test_tools_are_small():
