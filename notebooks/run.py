@@ -164,7 +164,7 @@ def write_index(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{heading}</title>\n'
         '<body style="font-family: sans-serif; max-width: 48rem; margin: 3rem auto; line-height: 1.6">\n'
         "<style>ul { list-style: none; padding: 0 } li { clear: both; min-height: 8em; margin: 1em 0 }\n"
-        "a { font-weight: bold } img { float: left; height: 7em; width: 11em; object-fit: contain; margin-right: 1em }\n"
+        "a { font-weight: bold } img { float: left; margin-right: 1em; height: 7em; max-width: 11em }\n"
         "pre { overflow-x: auto }</style>\n"
         f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>\n{foot}</body></html>\n",
         encoding="utf-8",
