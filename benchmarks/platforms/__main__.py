@@ -156,12 +156,14 @@ def competition(python: Path, project: Path, folder: Path) -> tuple[dict[str, ob
     for part in ("train", "train_masks"):
         (packed / f"{part}.zip").touch()
         shutil.copytree(ROOT / "data" / "sample" / part, unpacked / part)
-    found, faults = {}, []
+    found, faults, made = {}, [], not KAGGLE_INPUT.exists()
     for place in (packed, unpacked):
         done = run(["unshare", "--mount", "sh", "-c", MOUNT, place, KAGGLE_INPUT, python, SERIES], project)
         passed = done.stdout.count("\npassed ")
         found[place.name] = {"says": done.stdout.split("\npassed ")[0].strip(), "notebooks": passed}
         faults += [f"{place.name} competition: {done.stderr[-1000:]}"] if done.returncode else []
+    if made and KAGGLE_INPUT.exists():
+        os.removedirs(KAGGLE_INPUT)  # the place of the mount, which is empty outside it
     return found, faults
 
 
