@@ -1,4 +1,4 @@
-"""The benchmark of a GPU, at a tiny size on a CPU: packs are written and read, and every part gives its numbers."""
+"""Benchmarks of trainings at a tiny size: packs are written and read, and every part gives its numbers."""
 
 import json
 import sys
@@ -6,10 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers import write_pair
 
+from benchmarks.experiments import few_photos
 from benchmarks.speed import gpu, pack
-from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, Pair, list_pairs
+from carvana_lib.data import TRAINING_FOLDS, VALIDATION_FOLD, CarvanaDataset, Pair, list_pairs
 from carvana_lib.images import read_mask, read_pair
 
 
@@ -64,3 +66,14 @@ def test_every_part_gives_its_numbers(tmp_path, monkeypatch):
     again = json.loads(found.read_text())
     assert again["speed"] == results["speed"]
     assert again["validation"] != results["validation"]
+
+
+@pytest.mark.parametrize(("name", "start"), [("parts", ""), ("cells", "small")])
+def test_a_training_on_few_photos_is_scored_on_others(name, start):
+    folder, size = few_photos.SETS[name]
+    pairs = list_pairs(few_photos.ROOT / folder)
+    train = CarvanaDataset([pair for pair in pairs if pair.fold in TRAINING_FOLDS], size)
+    scored = CarvanaDataset([pair for pair in pairs if pair.fold == VALIDATION_FOLD][:2], size)
+    few = few_photos.train_on(train, scored, 4, start, draw=0, steps=1)
+    assert few == few_photos.train_on(train, scored, 4, start, draw=0, steps=1)
+    assert 0 <= few < 1
