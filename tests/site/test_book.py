@@ -31,7 +31,7 @@ def pages(site: Path) -> list[str]:
 def accessibility(page, only_colours: bool) -> list[str]:
     """Serious and critical faults that axe finds in the page after all movement has ended."""
     if page.locator("mjx-container, .math").count():
-        page.wait_for_selector("mjx-container")
+        page.wait_for_selector("mjx-container", state="attached")  # the first may be folded away
     # While a colour changes, words may be hard to read for a moment.
     page.evaluate("""() => Promise.allSettled(document.getAnimations()
         .filter(animation => animation.effect.getComputedTiming().endTime < Infinity)
