@@ -122,7 +122,7 @@ def recognise(root: Path) -> Description | None:
     Kaggle's own layout (train/ and train_masks/) is not looked at, and no photo with a name of Carvana's: they have
     their own rules, and views of a car would be split.
     """
-    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+    if not os.path.isdir(root) or not os.access(root, os.R_OK | os.X_OK):
         return None
     folders = {name.lower(): name for name in file_names(root) if (root / name).is_dir()}
     if MASK_FOLDER in folders and any(name in folders for name in PHOTO_FOLDERS):

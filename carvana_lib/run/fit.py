@@ -57,10 +57,11 @@ def fit(
             that is not finite, a full disk or memory, a GPU that is gone (the last checkpoint and weights stay).
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
     """
-    out, config = expanded(out), with_classes(config, root)
+    out = expanded(out)
     accelerator = make_accelerator(config.precision, config.accumulate)
     main, progress = accelerator.is_main_process, progress and accelerator.is_main_process
     with hold_run(out) if main else nullcontext():
+        config = with_classes(config, root)
         checkpoint = prepare_run(out, config, resume)
         # The first process decodes, the others find its cache.
         with accelerator.main_process_first():

@@ -330,6 +330,8 @@ def test_runs_and_weights_in_a_folder_that_may_not_be_entered(trained, carvana, 
         with as_another_user():
             with pytest.raises(CarvanaError, match=r"cannot look for weights at .*run \(Permission denied\)"):
                 load_model(run)
+            with pytest.raises(CarvanaError, match=r"no folder .*data: check the path"):
+                list_pairs(run.parent / "data")
             for resume in (False, True):
                 with pytest.raises(CarvanaError, match=r"cannot train in .*run \(.*Permission denied"):
                     fit(config, carvana, run, resume=resume, progress=False)
