@@ -117,11 +117,13 @@ def open_notebook(browser, address: str, name: str):
     """A page of JupyterLab with the notebook open and all its cells started."""
     page = open_unstarted(browser, address, name)
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    # JupyterLab draws only the cells in view: scroll to the last cell of code.
+    # JupyterLab draws only the cells in view: scroll to the tool, in an app the last cell of code.
     page.evaluate("""async () => {
         const notebook = window.jupyterapp.shell.currentWidget.content;
-        const last = notebook.widgets.map(cell => cell.model.type).lastIndexOf("code");
-        await notebook.scrollToItem(last, "start");
+        const sources = notebook.widgets.map(cell => cell.model.type === "code" && cell.model.sharedModel.getSource());
+        const tool = sources.findIndex(source => source && source.includes("ThresholdTuner("));
+        const last = sources.findLastIndex(source => source !== false);
+        await notebook.scrollToItem(tool < 0 ? last : tool, "start");
     }""")
     return page
 
