@@ -91,7 +91,7 @@ def summary(version: str) -> str:
     import torch
 
     from ..base.devices import best_device
-    from ..data import find_data
+    from ..data import find_data, list_pairs
 
     kind = best_device().type
     device = torch.cuda.get_device_name() if kind == "cuda" else {"cpu": "the CPU", "mps": "Apple's GPU"}[kind]
@@ -99,6 +99,9 @@ def summary(version: str) -> str:
     try:
         folder = find_data(quiet=True)
         photos = "the rendered photos of data/sample" if folder.name == "sample" else f"the photos of {folder}"
+        if list_pairs(folder)[0].group:
+            cure = "clear $CARVANA_DATA, or go to notebook 11"
+            photos += f". They are not Carvana's, and notebooks 01 to 10 need its cars: {cure}"
     except CarvanaError as error:
         photos = f"no photos: {error}"
     return f"Ready: carvana-unet {version} with PyTorch {torch.__version__} on {device}{hint}, {photos}"

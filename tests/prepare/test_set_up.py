@@ -167,3 +167,9 @@ def test_a_project_that_cannot_be_fetched_gets_a_sentence(tmp_path):
 
 def test_the_cell_is_short():
     assert len(set_up_cell().splitlines()) <= 12
+
+
+@pytest.mark.parametrize("own", ["cells", "sample/parts"])
+def test_the_first_cell_says_which_notebooks_need_cars(monkeypatch, own):
+    monkeypatch.setenv("CARVANA_DATA", str(set_up.PROJECT / "data" / own))
+    assert "notebooks 01 to 10 need its cars: clear $CARVANA_DATA, or go to notebook 11" in set_up.summary("1")
