@@ -162,10 +162,13 @@ def write_index(
     )
     (out / "index.html").write_text(
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{heading}</title>\n'
-        '<body style="font-family: sans-serif; max-width: 48rem; margin: 3rem auto; line-height: 1.6">\n'
-        "<style>ul { list-style: none; padding: 0 } li { clear: both; min-height: 8em; margin: 1em 0 }\n"
-        "a { font-weight: bold } img { float: left; margin-right: 1em; height: 7em; max-width: 11em }\n"
-        "pre { overflow-x: auto }</style>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<style>\n"
+        "body { font-family: sans-serif; max-width: 48rem; margin: 3rem auto; padding: 0 1rem; line-height: 1.6 }\n"
+        "ul { list-style: none; padding: 0 } li { clear: both; min-height: 8em; margin: 1em 0 }\n"
+        "a { font-weight: bold } pre { overflow-x: auto }\n"
+        "img { float: left; margin-right: 1em; width: 11em; height: 7em; object-fit: contain; object-position: top }\n"
+        "@media (max-width: 36rem) { img { float: none; display: block; height: auto } }\n</style>\n<body>\n"
         f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>\n{foot}</body></html>\n",
         encoding="utf-8",
     )

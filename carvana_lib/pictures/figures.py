@@ -109,7 +109,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
             look = {"ha": "center", "va": "center", "color": "black" if share > 0.5 else "white", "fontsize": 9}
             axis.text(column, row, f"{share:.3f}", **look)
     axis.set_xticks(range(len(names)), names, rotation=30), axis.set_yticks(range(len(names)), names)
-    axis.set(xlabel="predicted class", ylabel="true class")
+    axis.set(title="What each class was taken for", xlabel="predicted class", ylabel="true class")
     figure.colorbar(picture, ax=axis, label="share of the true class's pixels")
     return figure
 

@@ -48,6 +48,7 @@ def test_the_rows_of_a_confusion_matrix_are_shares():
     assert axis.images[0].get_array().mask.tolist() == [[False] * 3, [False] * 3, [True] * 3]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["wall", "car", "moon"]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted class", "true class")
+    assert axis.get_title() == "What each class was taken for"
     with pytest.raises(ValueError, match="of 2 classes is square, not \\(2, 3\\)"):
         plot_confusion(np.zeros((2, 3)), ["a", "b"])
 

@@ -352,3 +352,18 @@ def test_an_answer_is_hidden_until_its_cell_is_run(browser, lab):
     }""")
     wait_until(page, lambda: not hidden()[0])
     assert all(hidden()[1:])
+
+
+def test_the_index_of_the_series_fits_a_phone_and_keeps_the_shape_of_its_pictures(browser, tmp_path):
+    from notebooks.run import write_index
+
+    Image.new("RGB", (300, 100), "red").save(tmp_path / "01.png")
+    write_index([("01.html", "01 · A mask", "You measure a mask.")], tmp_path)
+    page = browser.new_context(viewport={"width": 390, "height": 844}, is_mobile=True).new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert page.evaluate("() => [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    assert page.locator("h1").bounding_box()["x"] >= 10
+    assert page.locator("img").evaluate("img => getComputedStyle(img).objectFit") == "contain"
+    picture, words = page.locator("img").bounding_box(), page.get_by_text("You measure").bounding_box()
+    assert words["y"] + words["height"] >= picture["y"] + picture["height"]
+    page.context.close()
