@@ -71,6 +71,13 @@ def answers(address: str) -> bool:
     return True
 
 
+def recipe(target: str) -> str:
+    # Under `make test`, make would also print which directory it enters and leaves.
+    command = ["make", "--no-print-directory", "-n", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.replace("\\\n", " ")
+
+
 @pytest.fixture(scope="module")
 def lab(folder):
     yield from serve(folder, "jupyterlab", *OPTIONS)
@@ -78,8 +85,8 @@ def lab(folder):
 
 @pytest.fixture(scope="module")
 def voila(folder):
-    recipe = subprocess.run(["make", "-n", "app"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    options = shlex.split(re.search(r"/voila (.*) notebooks/app/threshold_tuner\.ipynb$", recipe, re.MULTILINE)[1])
+    line = re.search(r"/voila (.*) notebooks/app/threshold_tuner\.ipynb$", recipe("app"), re.MULTILINE)
+    options = shlex.split(line[1])
     yield from serve(folder, "voila", *options, "app/threshold_tuner.ipynb", "--no-browser", "--Voila.ip=127.0.0.1")
 
 
@@ -297,9 +304,7 @@ def test_the_tuner_as_a_page_without_code(browser, voila, truth):
 
 
 def test_make_lab_opens_the_first_notebook_without_panels_for_graders(browser, folder, monkeypatch):
-    done = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True)
-    recipe = done.stdout.replace("\\\n", " ")
-    setting, _, *words = shlex.split(re.search(r"^JUPYTER_CONFIG_PATH=.*", recipe, re.DOTALL | re.MULTILINE)[0])
+    setting, _, *words = shlex.split(re.search(r"^JUPYTER_CONFIG_PATH=.*", recipe("lab"), re.MULTILINE)[0])
     assert words[0] == "lab"
     assert words[-1] == "notebooks/01_a_mask_in_ten_minutes.ipynb"
     monkeypatch.setenv(*setting.split("="))
