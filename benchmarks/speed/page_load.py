@@ -62,7 +62,7 @@ def measure(browser: Browser, address: str) -> dict[str, float]:
         page.goto(f"{address}/demo.html")
         page.wait_for_selector("#demo[data-state=done]", timeout=300_000)
         first_mask.append(time.perf_counter() - began)
-        page.check("input[name=car] >> nth=1")
+        page.locator("label:has(input[name=car])").nth(1).click()
         page.wait_for_selector("#demo[data-state=done]", timeout=300_000)
         net.append(float(page.inner_text("#status").split("took ")[1].split(" s")[0]))
         moves = [page.evaluate(_MOVE) for _ in range(21)]
