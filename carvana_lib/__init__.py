@@ -21,6 +21,7 @@ if not __debug__ and "ipykernel" in sys.modules:
     warnings.warn(f"{_WHAT}. Remove that variable and restart the kernel", CarvanaWarning, stacklevel=2)
 
 _NAMES = {
+    "prepare.set_up": "add_packages",
     # Data: files become arrays, cars are split into folds.
     "data": "CarvanaDataset TEST_FOLD TRAINING_FOLDS VALIDATION_FOLD find_data held_out_fold list_pairs",
     "images": "read_labels read_mask read_photo",

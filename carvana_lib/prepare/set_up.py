@@ -33,23 +33,35 @@ def set_up() -> None:
     Raises CarvanaError if a package that every notebook needs cannot be installed.
     """
     remarks = []
-    if not (PROJECT / "pyproject.toml").is_file():  # an installed library came with its packages
-        version = metadata.version("carvana-unet")
-    else:
-        project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        version = project["version"]
+    project = _project()
+    version = project["version"] if project else metadata.version("carvana-unet")
+    if project:
         missing, remarks = needs(project["dependencies"])
         if missing and (fault := install(*missing)):
             raise CarvanaError(f"{' and '.join(missing)} cannot be installed ({fault}): {_NO_INTERNET}")
-        missing, older = needs(project["optional-dependencies"]["onnx"])
-        remarks += older
-        if missing and (fault := install(*missing)):
-            remarks.append(f"Without {' and '.join(missing)}, for the end of notebook 09 ({fault}): {_NO_INTERNET}")
         # The command `carvana`, and the library for the processes that a notebook starts.
         if needs([f"{project['name']}>=0"])[0] and install("--no-deps", "--editable", str(PROJECT)):
             os.environ["PYTHONPATH"] = str(PROJECT)
             remarks.append("Without the command `carvana`: write `python -m carvana_lib`")
     print(". ".join([summary(version), *remarks]))
+
+
+def add_packages(extra: str) -> None:
+    """Install those packages of an optional part of the project, such as "onnx", that are missing, or say why not.
+
+    It prints nothing if all are there. An installed library brings no list of them: then nothing happens.
+    """
+    if project := _project():
+        missing, remarks = needs(project["optional-dependencies"][extra])
+        if missing and (fault := install(*missing)):
+            remarks.append(f"Without {' and '.join(missing)} ({fault}): {_NO_INTERNET}")
+        print(*remarks, sep="\n", end="\n" if remarks else "")
+
+
+def _project() -> dict | None:
+    """What pyproject.toml says of the project; None for an installed library, which came with its packages."""
+    file = PROJECT / "pyproject.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else None
 
 
 def needs(requirements: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -52,12 +52,14 @@ def calls(tmp_path, monkeypatch):
 
 def test_only_what_is_missing_is_installed_and_everything_else_is_kept(calls, capsys):
     set_up.set_up()
+    line = capsys.readouterr().out
+    set_up.add_packages("onnx")
+    assert capsys.readouterr().out == ""
     assert [asked for _, asked, _ in calls] == [["no-such-a>=2.0"], ["no-such-b>=1"]]
     for command, _, kept in calls:
         assert command == [sys.executable, "-m", "pip", "install"]
         for name in ("torch", "numpy", "ipywidgets"):
             assert f"{name}=={metadata.version(name)}" in kept
-    line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert line.startswith(f"Ready: carvana-unet 7.8 with PyTorch {torch.__version__} on ")
     assert line.endswith(", the rendered photos of data/sample\n")
@@ -87,11 +89,26 @@ def test_without_a_connection_it_says_where_to_switch_it_on(calls, tmp_path):
         set_up.set_up()
 
 
-def test_what_only_one_notebook_needs_may_be_missing(calls, tmp_path, capsys):
-    (tmp_path / "pyproject.toml").write_text(PYPROJECT.format(torch="2.0").replace(', "no-such-a>=2.0"', ""))
-    calls.answer = (1, "ERROR: conflict\n")
+def test_what_only_one_notebook_needs_is_not_fetched_by_the_others_and_may_be_missing(calls, tmp_path, capsys):
+    pyproject = PYPROJECT.format(torch="2.0").replace(', "no-such-a>=2.0"', "")
+    (tmp_path / "pyproject.toml").write_text(pyproject)
     set_up.set_up()
-    assert ". Without no-such-b>=1, for the end of notebook 09 (ERROR: conflict)" in capsys.readouterr().out
+    assert calls == []
+    capsys.readouterr()
+    calls.answer = (1, "ERROR: conflict\n")
+    set_up.add_packages("onnx")
+    assert capsys.readouterr().out.startswith(
+        "Without no-such-b>=1 (ERROR: conflict): is there a connection? On Kaggle"
+    )
+    (tmp_path / "pyproject.toml").write_text(pyproject.replace("no-such-b>=1", "numpy>=99"))
+    set_up.add_packages("onnx")
+    assert (
+        capsys.readouterr().out == f"numpy {metadata.version('numpy')} is older than 99, the oldest that was tested\n"
+    )
+    (tmp_path / "pyproject.toml").unlink()
+    set_up.add_packages("onnx")
+    assert capsys.readouterr().out == ""
+    assert len(calls) == 1
 
 
 def test_a_project_that_is_not_installed_gets_its_command_or_a_word(calls, tmp_path, monkeypatch, capsys):
