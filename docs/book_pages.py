@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
 
 import nbformat
+import numpy as np
 from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
 
+from carvana_lib.extras.thresholds import Histograms
+from carvana_lib.metrics import dice
 from notebooks.run import first_picture
 
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
@@ -41,7 +45,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def change_source(app: Sphinx, page: str, source: list[str]) -> None:
     root, folder = Path(app.srcdir), PurePosixPath(page).parent
     if page == app.config.root_doc:
-        source[0] = source[0].replace("<!-- cards -->", cards(root, Path(app.config.html_static_path[-1]) / "cards"))
+        assets = Path(app.config.html_static_path[1])  # what follows are folders of other extensions
+        source[0] = source[0].replace("<!-- cards -->", cards(root, assets / "cards"))
+        still = draw_curve(root / "docs" / "demo" / "curve.json")
+        (assets / "demo" / "curve.svg").write_text(still, encoding="utf-8")
     repository = app.config.html_theme_options["repository_url"]
     if app.env.doc2path(page).suffix != ".ipynb":
         source[0] = relink(source[0], root, folder, repository)
@@ -79,6 +86,24 @@ def cards(root: Path, pictures: Path) -> str:
             f"<span>{promise}</span><small>{minutes} minutes to read</small></a>"
         )
     return '<div class="cards">\n' + "\n".join(parts) + "\n</div>"
+
+
+def draw_curve(counts: Path) -> str:
+    """The curve of the page "One threshold for all photos" as SVG, for a browser without JavaScript."""
+    photos = json.loads(counts.read_text(encoding="utf-8"))
+    found = Histograms(*(np.array([photo[kind] for photo in photos]) for kind in ("car", "background"))).all_counts()
+    curve = dice(found.flatten(0, 1), "none").reshape(found.shape[:2]).mean(0).tolist()
+    points = " ".join(
+        f"{60 + 5.26 * i:.1f},{332 - 318 * (y - 0.97) / 0.03:.1f}" for i, y in enumerate(curve) if y > 0.97
+    )
+    words = [(52, 20, "end", "1.00"), (52, 338, "end", "0.97"), (60, 354, "middle", "0"), (586, 354, "middle", "1")]
+    words += [(323, 372, "middle", "threshold"), (52, 180, "end", "Dice")]
+    texts = "".join(f'<text x="{x}" y="{y}" text-anchor="{end}">{word}</text>' for x, y, end, word in words)
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 380" font-size="14" font-family="sans-serif">'
+        f'<rect width="600" height="380" fill="#fff"/><path d="M60 14V332H586" fill="none" stroke="#888"/>{texts}'
+        f'<polyline points="{points}" fill="none" stroke="#0072b2" stroke-width="4"/></svg>\n'
+    )
 
 
 def relink(text: str, root: Path, folder: PurePosixPath, repository: str) -> str:
@@ -120,16 +145,18 @@ def fold(cell: nbformat.NotebookNode, what: str) -> None:
 
 
 def add_alt_texts(app: Sphinx, doctree: nodes.document) -> None:
-    """Give the pictures in outputs of cells the alt text that the notebook has for them."""
+    """Give the pictures in outputs of cells the alt text and the width that the notebook has for them."""
     path = Path(app.env.doc2path(app.env.current_document.docname))
     if path.suffix != ".ipynb":
         return
     outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
-    alts = [o.metadata.get("image/png", {}).get("alt") for o in outputs if "image/png" in o.get("data", {})]
+    looks = [o.metadata.get("image/png", {}) for o in outputs if "image/png" in o.get("data", {})]
     pictures = [node for node in doctree.findall(nodes.image) if node.parent.get("mime_type") == "image/png"]
-    for picture, alt in zip(pictures, alts, strict=True):
-        if alt:
-            picture["alt"] = alt
+    for picture, look in zip(pictures, looks, strict=True):
+        if "alt" in look:
+            picture["alt"] = look["alt"]
+        if "width" in look:  # the file is finer: Sphinx makes the picture a link to it
+            picture["width"] = f"{look['width']}px"
 
 
 def escape_bars(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:

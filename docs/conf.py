@@ -30,7 +30,16 @@ extensions = [
 ]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "notebooks/**", "data/README.md"]
-exclude_patterns = ["**/node_modules", "**/.ipynb_checkpoints", "**/runs", ".*", "build", "data/carvana", "data/sample"]
+exclude_patterns = [
+    "**/node_modules",
+    "notebooks/app",
+    "**/.ipynb_checkpoints",
+    "**/runs",
+    ".*",
+    "build",
+    "data/carvana",
+    "data/sample",
+]
 
 # Notebooks: the committed outputs are shown, nothing runs.
 nb_execution_mode = "off"

@@ -25,3 +25,41 @@ window.addEventListener("load", () => {
     sidebar.scrollTop += inner.top - outer.top - sidebar.clientHeight / 3;
   }
 });
+
+// The search shows the beginning of a page's text, and that is the list of its contents. Better: the sentences around
+// what was found, and a link to their section.
+const BLOCKS = "p, li, dd, td, pre";
+
+function excerpt(page, keywords, anchor) {
+  const parsed = new DOMParser().parseFromString(page, "text/html");
+  const article = parsed.querySelector("article.bd-article");
+  if (!article) return null;
+  for (const part of article.querySelectorAll(".headerlink, .toctree-wrapper, script, style, button")) part.remove();
+  const inside = (anchor && parsed.getElementById(decodeURIComponent(anchor.slice(1)))) || article;
+  const words = [...keywords].map((word) => word.toLowerCase());
+  const found = [...inside.querySelectorAll(BLOCKS)]
+    .filter((block) => !block.querySelector(BLOCKS))
+    .map((block) => {
+      const whole = (block.closest("tr") ?? block).textContent; // a cell of a table says little without its row
+      const text = whole.replace(/\\[()[\],;]/g, "").replaceAll("\\cap", "∩").replace(/\s+/g, " ").trim();
+      const hits = words.filter((word) => text.toLowerCase().includes(word));
+      // Prose says more than code, and a sentence more than a word in a table.
+      return { block, text, rank: 4 * hits.length + (block.tagName === "PRE" ? 0 : 1) + (text.length > 60 ? 2 : 0), hits };
+    });
+  const { block, text, hits } = found.reduce((best, next) => (next.rank > best.rank ? next : best), found[0] ?? { text: "", hits: [] });
+  if (!text) return null;
+  const hit = Math.min(...hits.map((word) => text.toLowerCase().indexOf(word)), text.length);
+  const from = hit < 160 || !hits.length ? 0 : Math.max(hit - 160, text.slice(0, hit).search(/[.?!] [^.?!]*$/) + 2);
+  const summary = Object.assign(document.createElement("p"), { className: "context" });
+  summary.textContent = `${from ? "… " : ""}${text.slice(from, from + 280).trim()}${from + 280 < text.length ? " …" : ""}`;
+  const section = block.closest("section")?.id;
+  queueMicrotask(() => {
+    const link = summary.closest("li")?.querySelector("a");
+    if (link && !link.hash && section) link.hash = section;
+  });
+  return summary;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  if (typeof Search !== "undefined") Search.makeSearchSummary = excerpt;
+});

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 import numpy as np
@@ -169,11 +170,22 @@ def test_a_page_that_is_gone_leads_on_from_any_depth(site):
     assert all((site / target.split("/carvana-unet/")[1]).is_file() for target in targets)
 
 
-def test_search_finds_dice(page, address):
-    page.goto(f"{address}/search.html?q=Dice")
-    page.wait_for_selector("#search-results li a")
-    titles = page.locator("#search-results li a").all_inner_texts()
-    assert any("Losses and metrics" in title for title in titles)
+@pytest.mark.parametrize(("words", "page_of"), [("Dice", "05 · Losses"), ("batch norm", "04 · Build")])
+def test_search_shows_the_sentences_that_it_found_and_leads_to_their_section(page, address, words, page_of):
+    page.goto(f"{address}/search.html?q={words}")
+    page.wait_for_selector("#search-results li .context >> nth=4")
+    found = [item for item in page.locator("#search-results li").all() if item.locator(".context").count()][:5]
+    excerpts = [item.locator(".context").inner_text() for item in found]
+    assert len(set(excerpts)) == 5
+    for excerpt in excerpts:
+        assert all(word in excerpt.lower() for word in words.lower().split()), excerpt
+        assert len(excerpt) > 40
+        assert not re.search(r"^(\.\.\.|…)?\s*Contents|Set-up|Back to top", excerpt), "the list of the page's contents"
+    links = [item.locator("a").first for item in found]
+    assert any(page_of in link.inner_text() for link in links)
+    assert all(urlsplit(link.get_attribute("href")).fragment for link in links)
+    links[0].click()
+    page.wait_for_selector(":target")
     assert page.faults == []
 
 
