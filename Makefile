@@ -8,6 +8,9 @@ BIN := .venv/bin
 endif
 SETUP := .venv/ready
 COLAB := .venv/colab
+# Once, when installed: else the first notebook that imports PyTorch does it, and where Python may not write, every one.
+export UV_COMPILE_BYTECODE := 1
+export UV_COMPILE_BYTECODE_TIMEOUT := 600
 
 .DEFAULT_GOAL := help
 .PHONY: help run quick lab app notebooks test check-data bench results pack gpu test-pythons mutants reliability slides handout class book lock clean

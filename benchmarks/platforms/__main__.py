@@ -126,7 +126,7 @@ def make_environment(folder: Path, name: str, place: Place) -> Path:
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--seed", "--python", place.python, folder], check=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install = [*uv, "pip", "install", "--quiet", "--python", python]
+    install = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python]
     if name == "lowest":
         oldest = ["--resolution", "lowest-direct", ROOT / "pyproject.toml", "--extra", "onnx"]
         listed = subprocess.run(
