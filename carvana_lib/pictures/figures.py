@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
@@ -41,12 +42,13 @@ def plot_extremes(
     order = np.argsort(evaluation.dice)[::-1]
     count = min(count, len(order) // 2 or 1)
     chosen = [*order[:count], *order[len(order) - count :]][: len(order)]
-    figure, axes = plt.subplots(3, len(chosen), figsize=(3 * len(chosen), 7), squeeze=False, layout="constrained")
+    size = 9, 1 + 17 / max(2, len(chosen))
+    figure, axes = plt.subplots(3, len(chosen), figsize=size, squeeze=False, layout="constrained")
     for column, row in enumerate(chosen):
         name = evaluation.names[row]
         photo, target = read_photo(dataset.pairs[index_of[name]].photo), dataset.native_mask(index_of[name])
         kind = "best" if column < count else "worst"
-        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9)
+        axes[0, column].set_title(f"{kind}: Dice {evaluation.dice[row]:.4f}\n{name}", fontsize=9.5)
         if dataset.classes:
             labels = predict_labels(model, photo, dataset.size, tta)
             wrong = (labels != target) & (target != IGNORED)
@@ -62,9 +64,9 @@ def plot_extremes(
         axes[2, column].imshow(errors[rows, columns])
     for axis in axes.flat:
         axis.set_xticks([]), axis.set_yticks([])
-    axes[0, 0].set_ylabel("predicted mask")
-    axes[1, 0].set_ylabel("wrong class (orange)" if dataset.classes else "missed (blue), extra (orange)")
-    axes[2, 0].set_ylabel("most errors")
+    axes[0, 0].set_ylabel("predicted\nmask")
+    axes[1, 0].set_ylabel("orange:\nwrong class" if dataset.classes else "missed: blue\nextra: orange")
+    axes[2, 0].set_ylabel("most\nerrors")
     figure.suptitle("The best and the worst masks")
     return figure
 
@@ -106,7 +108,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     picture = axis.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         if total[row]:
-            look = {"ha": "center", "va": "center", "color": "black" if share > 0.5 else "white", "fontsize": 9}
+            look = {"ha": "center", "va": "center", "color": "black" if share > 0.5 else "white"}
             axis.text(column, row, f"{share:.3f}", **look)
     axis.set_xticks(range(len(names)), names, rotation=30), axis.set_yticks(range(len(names)), names)
     axis.set(title="What each class was taken for", xlabel="predicted class", ylabel="true class")
@@ -136,7 +138,7 @@ def picture_grid(
         # Without both ends given, matplotlib would draw an even grey as black.
         white = 255 if picture.dtype.kind in "iu" else 1
         axis.imshow(picture, **({"cmap": "gray", "vmin": 0, "vmax": white} if picture.ndim == 2 else {}))
-        axis.set_title(name, fontsize=9)
+        axis.set_title(name, fontsize=10)
     if title:
         figure.suptitle(title)
     return figure
@@ -153,19 +155,33 @@ def _check_picture(picture: np.ndarray) -> None:
         check_probability(picture)
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display `figure` in a notebook, with the text `alt` for people who cannot see it, and close it."""
+def show(figure: Figure, alt: str, display_id: str | None = None) -> None:
+    """Display `figure` in a notebook, with the text `alt` for people who cannot see it, and close it.
+
+    It is shown 100 pixels wide for each inch and drawn finer, for sharp screens. With `display_id` it replaces what
+    IPython's `display(..., display_id=display_id)` has shown.
+    """
     from IPython.display import display
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    buffer, has_pictures = io.BytesIO(), any(axis.images for axis in figure.axes)
+    figure.savefig(buffer, format="png", dpi=150 if has_pictures else 200)
+    look = {"alt": alt, "width": round(100 * figure.get_figwidth()), "smallest_type": smallest_type(figure)}
     plt.close(figure)
     # As IPython's `Image(alt=...)` does it, which IPython 7, Colab's, does not know yet.
-    data = {
-        "image/png": base64.b64encode(buffer.getvalue()).decode(),
-        "text/plain": "<IPython.core.display.Image object>",
-    }
-    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+    png, words = base64.b64encode(buffer.getvalue()).decode(), "<IPython.core.display.Image object>"
+    place = {"display_id": display_id, "update": True} if display_id else {}
+    display({"image/png": png, "text/plain": words}, metadata={"image/png": look}, raw=True, **place)
+
+
+def smallest_type(figure: Figure) -> float:
+    """The smallest type drawn in `figure`, exponents too, in pixels where an inch has 100; 0 without any text."""
+    points, renderer = [], RendererAgg(*figure.bbox.size, figure.dpi)
+    # A figure also has texts that are not drawn, such as ticks outside its axes. Text and font are arguments 3 and 4.
+    renderer.draw_text = lambda *drawn, ismath=False, **_: points.append(
+        drawn[4].get_size_in_points() * (0.7 if ismath and set("^_") & set(drawn[3]) else 1)
+    )
+    figure.draw(renderer)
+    return round(min(points, default=0) * 100 / 72, 1)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -185,5 +201,5 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write `figure` in the format of the file's ending, and close it. Raises CarvanaError: it cannot be written."""
     path = Path(path)
     kind = path.suffix[1:].lower() or "png"
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=110, format=kind))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=200, format=kind))
     plt.close(figure)

@@ -54,7 +54,7 @@ def draw_unet(model: UNet, size: tuple[int, int], title: str = "The U-Net, drawn
     with record_levels(net) as levels, torch.inference_mode():
         net(torch.empty(1, net.stem[0].in_channels // net.patch**2, height, width, device="meta"))
     figure, axis = plt.subplots(figsize=(9, 5.8), layout="constrained")
-    across, below = 2 * net.stem[0].out_channels, round(0.16 * height / net.patch)  # gaps in channels and in pixels
+    across, below = net.stem[0].out_channels * 2**depth / 5, round(0.16 * height / net.patch)  # channels, pixels: gaps
     reads, writes, middles, left, top = [], [], [], 0, 0
     for step, (read, written) in enumerate(levels.values()):
         is_down, is_head = step <= depth, step > 2 * depth
@@ -81,8 +81,8 @@ def _draw_box(axis: Axes, shown: torch.Tensor, left: float, middle: float, colou
     for number, colour in enumerate(colours):
         axis.add_patch(Rectangle((left + number * stripe, box.y0), stripe, height, color=colour, linewidth=0.6))
     end, gap, side = (1, 2, "bottom") if above else (0, -2, "top")
-    place = {"xytext": (0, gap), "textcoords": "offset points", "va": side, "ha": "center", "fontsize": 7.5}
-    axis.annotate(f"$\\bf{{{channels}}}$\n{height} x {width}", box.p0 + box.size * (0.5, end), **place)
+    place = {"xytext": (0, gap), "textcoords": "offset points", "va": side, "ha": "center", "fontsize": 9.5}
+    axis.annotate(f"$\\bf{{{channels}}}$\n{height}x{width}", box.p0 + box.size * (0.5, end), **place)
     return box
 
 

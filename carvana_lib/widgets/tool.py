@@ -57,7 +57,7 @@ class Tool:
             "text/plain": sentence,
             "image/png": base64.b64encode(encode(np.asarray(page), "PNG")).decode(),
         }
-        return data, {"image/png": {"alt": f"Still picture of {sentence}"}}
+        return data, {"image/png": {"alt": f"Still picture of {sentence}", "smallest_type": font.size}}
 
 
 def encode(picture: np.ndarray, kind: str = "JPEG") -> bytes:

@@ -9,7 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from carvana_lib.pictures.figures import picture_grid, plot_confusion, plot_history, save_figure, show, show_table
+from carvana_lib.pictures.figures import (
+    picture_grid,
+    plot_confusion,
+    plot_history,
+    save_figure,
+    show,
+    show_table,
+    smallest_type,
+)
 from carvana_lib.pictures.overlays import BLUE, ORANGE, cividis, error_map, grey, heat_map, outline, overlay, tint
 
 
@@ -68,10 +76,49 @@ def test_figures_and_tables_are_displayed_with_text(monkeypatch):
     show(figure, "a black picture")
     show_table(["name", "Dice"], [["net", 0.5]])
     (picture, options), (table, _) = shown
-    assert options == {"metadata": {"image/png": {"alt": "a black picture"}}, "raw": True}
-    assert Image.open(io.BytesIO(base64.b64decode(picture["image/png"]))).format == "PNG"
+    look = {"alt": "a black picture", "width": 900, "smallest_type": 13.9}  # 10 points, where an inch has 100 pixels
+    assert options == {"metadata": {"image/png": look}, "raw": True}
+    file = Image.open(io.BytesIO(base64.b64decode(picture["image/png"])))
+    assert (file.format, file.width) == ("PNG", 1350)
     assert table.data == "| name | Dice |\n| :-- | --: |\n| net | 0.5 |"
     assert not plt.fignum_exists(figure.number)
+
+
+def test_a_figure_without_pictures_is_drawn_finer(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda thing, **options: shown.append(thing))
+    show(plot_history([{"epoch": 1, "loss": 0.5, "dice": 0.8}]), "two curves")
+    assert Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))).width == 1800
+
+
+def test_a_figure_can_take_the_place_of_what_was_shown(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda thing, **options: shown.append(options))
+    show(picture_grid([PHOTO], ["photo"]), "a photo", "place")
+    assert (shown[0]["display_id"], shown[0]["update"]) == ("place", True)
+
+
+def test_the_smallest_type_is_that_of_texts_that_are_drawn():
+    figure, axis = plt.subplots(figsize=(4, 3))
+    figure.canvas.draw()
+    before = np.asarray(figure.canvas.buffer_rgba()).copy()
+    assert smallest_type(figure) == pytest.approx(10 * 100 / 72, abs=0.1)
+    figure.canvas.draw()
+    assert (np.asarray(figure.canvas.buffer_rgba()) == before).all(), "measuring changed the figure"
+    axis.set_yscale("log")  # $10^0$: an exponent is drawn at 0.7 of the size
+    assert smallest_type(figure) == pytest.approx(7 * 100 / 72, abs=0.1)
+    axis.tick_params(labelsize=9)
+    axis.set_yscale("linear")
+    assert smallest_type(figure) == pytest.approx(9 * 100 / 72, abs=0.1)
+    axis.text(0.5, 0.5, "hidden", fontsize=3, visible=False)
+    axis.text(0.5, 0.5, "", fontsize=3)
+    axis.set_axis_off()
+    assert smallest_type(figure) == 0
+    axis.text(0.5, 0.5, "seen", fontsize=6)
+    assert smallest_type(figure) == pytest.approx(6 * 100 / 72, abs=0.1)
+    figure.set_dpi(200)
+    assert smallest_type(figure) == pytest.approx(6 * 100 / 72, abs=0.1)
+    plt.close(figure)
 
 
 @pytest.mark.parametrize("white", [np.uint8(255), np.float32(1), np.bool_(True)])

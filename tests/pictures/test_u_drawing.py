@@ -29,7 +29,7 @@ def photo(net, size):
 def labels(axis):
     """Channels, height and width beside each box, in the order in which they were drawn."""
     texts = [text.get_text() for text in axis.texts if text.get_text()]
-    rows = [text.replace("$\\bf{", "").replace("}$\n", " x ").split(" x ") for text in texts]
+    rows = [text.replace("$\\bf{", "").replace("}$\n", "x").split("x") for text in texts]
     return [tuple(map(int, row)) for row in rows]
 
 

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from carvana_lib.pictures.overlays import BLUE, ORANGE
 
 BLUE_, ORANGE_ = np.array(BLUE) / 255, np.array(ORANGE) / 255
+DPI = 200
 _WRONG = "1 - Dice, native (lower is better)"
 
 
 def draw_all(found: dict[str, dict], folder: Path) -> None:
     """Write one PNG for each experiment of `found` (name -> what its JSON holds)."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in PLOTS.items():
-        if name not in found:
-            continue
-        figure, axis = plt.subplots(figsize=(6.4, 3.4), dpi=110, layout="constrained")
-        draw(axis, found)
-        axis.grid(alpha=0.3)
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    for name in PLOTS.keys() & found.keys():
+        figure = draw(name, found)
+        figure.savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
         plt.close(figure)
 
 
-def _arms(axis: Axes, rows: dict[str, list[dict[str, float]]], title: str, xlabel: str) -> None:
+def draw(name: str, found: dict[str, dict]) -> Figure:
+    """The plot of one experiment. A page shows it as wide as its column: more inches would make the type smaller."""
+    figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
+    PLOTS[name](axis, found)
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def _arms(name: str, title: str, xlabel: str, axis: Axes, found: dict[str, dict]) -> None:
     """A dot a seed and a line for the mean of each arm, as 1 - Dice."""
+    rows: dict[str, list[dict[str, float]]] = found[name]["arms"]
     for place, seeds in enumerate(rows.values()):
         wrong = [1 - row["dice"] for row in seeds]
         axis.scatter([place] * len(wrong), wrong, color=BLUE_, zorder=3, label="one seed" if place == 0 else None)
@@ -40,22 +48,6 @@ def _arms(axis: Axes, rows: dict[str, list[dict[str, float]]], title: str, xlabe
     axis.set_ylim(0, 1.3 * max(1 - row["dice"] for seeds in rows.values() for row in seeds))
     axis.set_xticks(range(len(rows)), list(rows))
     axis.legend(loc="upper right", ncols=2)
-
-
-def _split(axis: Axes, found: dict[str, dict]) -> None:
-    _arms(axis, found["split"]["arms"], "How much a split by photo leaks", "how training and test photos were split")
-
-
-def _masks(axis: Axes, found: dict[str, dict]) -> None:
-    _arms(axis, found["masks"]["arms"], "Training masks made smaller: averaged or cut at one half", "training masks")
-
-
-def _loss(axis: Axes, found: dict[str, dict]) -> None:
-    _arms(axis, found["loss"]["arms"], "Four losses, the same budget", "loss")
-
-
-def _skips(axis: Axes, found: dict[str, dict]) -> None:
-    _arms(axis, found["skips"]["arms"], "U-Net with and without skip connections", "skip connections")
 
 
 def _lines(axis: Axes, x: list[float], seeds: list[list[float]], label: str) -> None:
@@ -94,17 +86,18 @@ def _thresholds(axis: Axes, found: dict[str, dict]) -> None:
     x = curve["threshold"][inside]
     axis.plot(x, 1 - curve["dice"][inside], color=BLUE_, label="1 - Dice")
     axis.plot(x, 1 - curve["accuracy"][inside], color=ORANGE_, ls="--", label="1 - accuracy")
-    axis.set(title="`small` at every threshold, fold 1", xlabel="threshold", ylabel="wrong (lower is better)")
+    axis.set(title='The weights "small" at every threshold, fold 1', xlabel="threshold")
+    axis.set_ylabel("wrong (lower is better)")
     axis.set_ylim(bottom=0)
     axis.legend()
 
 
 PLOTS = {
-    "split": _split,
-    "masks": _masks,
+    "split": partial(_arms, "split", "How much a split by photo leaks", "how training and test photos were split"),
+    "masks": partial(_arms, "masks", "Training masks made smaller: averaged or cut at one half", "training masks"),
     "size": _size,
-    "loss": _loss,
-    "skips": _skips,
+    "loss": partial(_arms, "loss", "Four losses, the same budget", "loss"),
+    "skips": partial(_arms, "skips", "U-Net with and without skip connections", "skip connections"),
     "cars": _cars,
     "thresholds": _thresholds,
 }
