@@ -56,7 +56,7 @@ def test_the_library_is_small():
 
 
 def test_tools_are_small():
-    assert sum(lines(path) for path in (LIBRARY.parent / "tools").rglob("*.py")) <= 3600
+    assert sum(lines(path) for path in (LIBRARY.parent / "tools").rglob("*.py")) <= 3680
 
 
 def test_the_core_stands_on_base_alone():

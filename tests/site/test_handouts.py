@@ -51,11 +51,69 @@ def test_a_deck_shows_heading_question_answer_and_leaves_the_rest_to_the_notes()
     assert slides(deck) == [
         "# 01 · Title\n\nA promise.\n\n- an aim",
         "## First\n\nSee here.\n\n**Predict, then run.** What?",
-        "### First <image/png>",
-        "### First <stdout>",
+        "### First <image/png, stdout>",
     ]
     notes = [cell.source for cell in deck.cells if cell.metadata.get("slideshow", {}).get("slide_type") == "notes"]
     assert notes == [long, "So it is."]
+
+
+def test_a_printed_answer_stands_below_its_question_or_its_picture_and_a_long_one_alone():
+    from tools.site.slides import make_deck
+
+    def deck(printed: str, *more) -> list[str]:
+        question = new_markdown_cell("## First\n\nWords.\n\n**Predict, then run.** What?")
+        answer = new_code_cell(outputs=[new_output("stream", name="stdout", text=printed), *more])
+        return slides(make_deck(notebook(question, answer)))[2:]
+
+    picture = new_output("display_data", {"image/png": "iVBORw0K"}, metadata={})
+    assert deck("42\n") == ["### First\n\n**Predict, then run.** What? <stdout>"]
+    assert deck("42\n" * 9) == ["### First <stdout>"]
+    assert deck("42\n" * 3, picture) == ["### First <image/png, stdout>"]
+    assert deck("42 " * 80, picture) == ["### First <image/png>", "### First <stdout>"]
+
+
+def test_a_table_stands_below_the_words_that_point_at_it_or_alone():
+    from tools.site.slides import make_deck
+
+    table = "| a | b |\n|:--|:--|\n| 1 | 2 |"
+    long = table + "\n| word | word |" * 80
+    text = f"## First\n\nHere it is.\n\n{table}\n\n## Second\n\nHere is more.\n\n{long}\n\n```sh\nmake\n```"
+    assert slides(make_deck(notebook(new_markdown_cell(text))))[1:] == [
+        f"## First\n\nHere it is.\n\n{table}",
+        "## Second\n\nHere is more.",
+        f"### Second\n\n{long}",
+        "### Second\n\n```sh\nmake\n```",
+    ]
+
+
+def test_marked_code_stands_below_the_words_that_point_at_it_or_after_the_question():
+    from tools.site.slides import make_deck
+
+    marked = new_code_cell("total = 1 + 1", metadata={"tags": ["hide-output", "slide-code"]})
+    words, question = "## First\n\nRead the line.", "**Predict, then run.** What?"
+    code = "```python\ntotal = 1 + 1\n```"
+    below = slides(make_deck(notebook(new_markdown_cell(words), marked)))[1:]
+    assert len(below) == 1
+    assert below[0].startswith(f"{words}\n\n<div")
+    assert code in below[0]
+    after = slides(make_deck(notebook(new_markdown_cell(f"{words}\n\n{question}"), marked)))[1:]
+    assert after[0] == f"{words}\n\n{question}"
+    assert after[1].startswith("### First\n\n<div")
+    assert code in after[1]
+    unmarked = slides(make_deck(notebook(new_markdown_cell(words), new_code_cell("total = 1 + 1"))))
+    assert not [slide for slide in unmarked if "total" in slide]
+
+
+def test_each_notebook_has_code_on_its_slides_and_the_u_beside_the_words_that_say_read_it():
+    from tools.site.slides import make_deck
+
+    for path in sorted((ROOT / "notebooks").glob("[01]*.ipynb")):
+        deck = make_deck(nbformat.read(path, as_version=4))
+        count = sum("```python" in slide for slide in slides(deck))
+        assert 1 <= count <= 3, path.name
+        if path.name.startswith("04"):
+            (reading,) = [slide for slide in slides(deck) if "Read `forward` from top to bottom" in slide]
+            assert "def forward(self, x):" in reading
 
 
 def test_a_deck_loads_nothing_from_elsewhere():
@@ -89,7 +147,7 @@ def test_nothing_overflows_in_a_browser(browser, tmp_path):
     required(shutil.which("npm"), "npm")
     copy_scripts(tmp_path / "scripts")
     pages = []
-    for path in sorted((ROOT / "notebooks").glob("0[57]*.ipynb")):  # the most formulas, the widest tables
+    for path in sorted((ROOT / "notebooks").glob("[01]*.ipynb")):
         pages.append(tmp_path / f"{path.stem}.html")
         pages[-1].write_text(render(make_deck(nbformat.read(path, as_version=4))), encoding="utf-8")
     tab, elsewhere = browser.new_page(viewport={"width": 1280, "height": 720}), []
@@ -100,11 +158,11 @@ def test_nothing_overflows_in_a_browser(browser, tmp_path):
         tab.goto(page.as_uri())
         tab.wait_for_function("window.Reveal && Reveal.isReady()")
         tab.evaluate("() => MathJax.startup.promise")
-        assert tab.evaluate(_OVERFLOWING) == []
+        assert tab.evaluate(_OVERFLOWING) == [], page.stem
         alone = "section:not(:has(img, pre, table, h2))"
         sizes = tab.evaluate(_QUESTIONS, alone)
-        assert sizes
-        assert min(sizes) >= 36, "a question alone on its slide is large"
+        assert min(sizes, default=38) >= 36, "a question alone on its slide is large"
+        assert min(tab.evaluate(_CODE)) >= 20, "code is read from the back of a class"
     tab.close()
     assert elsewhere == []
 
@@ -112,6 +170,8 @@ def test_nothing_overflows_in_a_browser(browser, tmp_path):
 _QUESTIONS = """alone => [...document.querySelectorAll("h3 + p > strong:first-child")]
     .filter(word => word.textContent === "Predict, then run." && word.closest("section").matches(alone))
     .map(word => parseFloat(getComputedStyle(word.parentElement).fontSize))"""
+_CODE = """() => [...document.querySelectorAll("[style^='--code'] pre")]
+    .map(code => parseFloat(getComputedStyle(code).fontSize))"""
 _OVERFLOWING = """() => {
     const found = [];
     for (let index = 0; index < Reveal.getTotalSlides(); index++) {

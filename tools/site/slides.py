@@ -3,7 +3,8 @@
     python -m tools.site.slides [--out build/slides] [notebooks ...]
 
 A deck has the notebook's title and aims, the heading and the first paragraph of each section, every "Predict, then run"
-question, and the saved figures and tables. All other prose goes into the speaker's notes (key S). No notebook is run.
+question, the saved figures, all tables, and the code of cells with the tag slide-code. All other prose goes into the
+speaker's notes (key S). No notebook is run.
 The decks work without a network: npm fetches reveal.js and MathJax once, and they are copied into the same folder.
 """
 
@@ -29,6 +30,7 @@ from .npm import MODULES, install_packages
 TEMPLATE = Path(__file__).parent / "slides_template"
 LEFT_OUT = ("Set-up", "When it goes wrong", "Exercises", "Next")
 QUESTION = "**Predict, then run.**"
+CODE = "slide-code"  # the tag of a cell whose code the words point at
 KEYS = "<p>Arrow keys turn pages, S opens the speaker's notes, O shows all slides, F fills the screen.</p>\n"
 LONGEST = 480  # characters of prose that a slide can hold beside a formula
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -68,7 +70,14 @@ def make_deck(notebook: NotebookNode) -> NotebookNode:
                     cells += _section(heading, part, begins=bool(found))
         elif heading not in LEFT_OUT:
             last = next(c for c in reversed(cells) if c.metadata.get("slideshow", {}).get("slide_type") != "notes")
-            cells += _answers(heading, cell, after_question=QUESTION in last.source)
+            question = last.source.partition(f"\n\n{QUESTION}")[2]
+            if CODE in cell.metadata.get("tags", []):
+                room = 560 - 45 * (len(last.source) // 75 + last.source.count("\n\n"))
+                if last.source.startswith("## ") and not question and _letters(cell.source, room) > 20:
+                    last.source += _code(cell.source, room)  # below the words that point at it
+                else:
+                    cells.append(_prose(f"### {heading}{_code(cell.source, 550)}"))
+            cells += _answers(heading, cell, question)
     return new_notebook(cells=cells, metadata={"title": title.lstrip("# "), "promise": promise})
 
 
@@ -80,14 +89,18 @@ def _section(heading: str, text: str, begins: bool) -> list[NotebookNode]:
     cells = []
     if begins and prose:
         shown = _fitting(prose)
+        if prose[shown:] and prose[shown].startswith("|") and len("".join(prose[: shown + 1])) < 2 * LONGEST:
+            shown += 1  # a table below the words that point at it
         slide = [f"## {heading}", *prose[:shown]]
         while questions and len("".join([*slide, questions[0]])) <= LONGEST:
             slide.append(questions.pop(0))
         cells.append(_prose("\n\n".join(slide)))
         prose = prose[shown:]
-    if prose:
+    tables = [block for block in prose if block.startswith(("|", "```"))]
+    if notes := [block for block in prose if block not in tables]:
         # Prose that follows a figure becomes a note to the figure's slide.
-        cells.append(_cell("\n\n".join(prose), "notes"))
+        cells.append(_cell("\n\n".join(notes), "notes"))
+    cells += [_prose(f"### {heading}\n\n{table}") for table in tables]
     return cells + [_prose(f"### {heading}\n\n{question}") for question in questions]
 
 
@@ -100,17 +113,37 @@ def _fitting(blocks: list[str]) -> int:
     return count + (count < len(blocks) and blocks[count].startswith("$$"))
 
 
-def _answers(heading: str, cell: NotebookNode, after_question: bool) -> list[NotebookNode]:
-    """A slide for each figure and table, and one for the printed lines if they answer a question."""
+def _letters(source: str, height: int) -> int:
+    """The size in pixels at which code fits on a slide of 1180 pixels; up to 22 its longest lines may break."""
+    lengths = [len(line) for line in source.splitlines()]
+    size = min(30, max(22, 1900 // max(lengths)))
+    while 1.3 * size * sum(1 + int(length * 0.61 * size) // 1180 for length in lengths) > height:
+        size -= 1
+    return size
+
+
+def _code(source: str, height: int) -> str:
+    return f'\n\n<div style="--code: {_letters(source, height)}px">\n\n```python\n{source}\n```\n\n</div>'
+
+
+def _answers(heading: str, cell: NotebookNode, question: str) -> list[NotebookNode]:
+    """A slide for each figure and table. A printed answer stands below the last one, or below its question."""
     shown = []
     for output in cell.outputs:
         data = output.get("data", {})
         for kind in [kind for kind in ("image/png", "text/markdown") if kind in data][:1]:
             shown.append(nbformat.v4.new_output("display_data", {kind: data[kind]}, metadata=output.metadata))
     printed = "".join(output.text for output in cell.outputs if output.output_type == "stream")
-    if printed and after_question and "Checkpoint" not in printed:
-        shown.append(nbformat.v4.new_output("stream", text=printed))
-    return [part for output in shown for part in (_prose(f"### {heading}"), new_code_cell(outputs=[output]))]
+    slides = [(f"### {heading}", [output]) for output in shown]
+    if printed and question and "Checkpoint" not in printed:
+        output = nbformat.v4.new_output("stream", text=printed)
+        rows = sum(1 + len(line) // 75 for line in printed.splitlines())
+        if slides and rows <= 3:
+            slides[-1][1].append(output)
+        else:
+            again = f"\n\n{QUESTION}{question}" if not slides and rows <= 8 else ""
+            slides.append((f"### {heading}{again}", [output]))
+    return [part for text, outputs in slides for part in (_prose(text), new_code_cell(outputs=outputs))]
 
 
 def _cell(text: str, kind: str) -> NotebookNode:
