@@ -28,6 +28,7 @@ _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]*)(#[^)\s]*)?\)")
 _BADGES = re.compile(r"<!-- badges -->\n(.*?)\n<!-- /badges -->", re.DOTALL)
 _BADGE = re.compile(r"\[!\[([^]]+)\]\([^)]+\)\]")
 _SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.DOTALL | re.MULTILINE)
+_SOLVED = re.compile(r"Where a cell already shows\s+the solution, between marked lines, delete it and write your own\.")
 _MARKER = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 _HIDDEN = re.compile(r"\n*### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.DOTALL)
 _SHOWN = {".md", ".ipynb", ".rst", ".png", ".jpg", ".json", ".csv", ".pdf"}  # pages, pictures, small downloads
@@ -59,8 +60,13 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
         if cell.cell_type == "markdown":
             # A badge is a picture from another host: the book shows its text instead.
             text = _BADGES.sub(lambda row: _BADGE.sub(r"[\1]", row[1]).replace("\n", " · "), cell.source)
-            cell.source = relink(text, root, folder, repository)
+            cell.source = _SOLVED.sub(
+                "Each solution is folded below its exercise.", relink(text, root, folder, repository)
+            )
         cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
+    if folder.name == "notebooks":
+        exercises = f"```{{toctree}}\n:hidden:\n\nExercises <exercises/{PurePosixPath(page).name}>\n```"
+        cells.append(nbformat.v4.new_markdown_cell(exercises))
     notebook.cells = cells
     source[0] = nbformat.writes(notebook)
 

@@ -18,7 +18,7 @@ document.addEventListener("DOMContentLoaded", () => {
 // The theme keeps how far the sidebar was scrolled. After a link in the text, the page's own entry may be out of sight.
 window.addEventListener("load", () => {
   const sidebar = document.querySelector(".bd-sidebar-primary");
-  const entry = sidebar?.querySelector("li.current.active > a");
+  const entry = sidebar?.querySelector("li.current.active > a.current");
   if (!entry || !entry.offsetParent) return;
   const [outer, inner] = [sidebar.getBoundingClientRect(), entry.getBoundingClientRect()];
   if (inner.top < outer.top || inner.bottom > Math.min(outer.bottom, innerHeight)) {

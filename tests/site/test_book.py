@@ -137,12 +137,37 @@ def test_the_sidebar_shows_where_one_is(page, address):
     page.set_viewport_size({"width": 1366, "height": 657})
     page.goto(f"{address}/docs/index.html")
     page.eval_on_selector(".bd-sidebar-primary", "part => part.scrollTop = 0")
-    for name in ("docs/glossary", "notebooks/01_a_mask_in_ten_minutes"):
+    for name in ("docs/glossary", "notebooks/01_a_mask_in_ten_minutes", "notebooks/exercises/12_several_classes"):
         page.goto(f"{address}/{name}.html")
         page.wait_for_function("""() => {
-            const {top, bottom} = document.querySelector(".bd-sidebar-primary li.active > a").getBoundingClientRect();
+            const entry = document.querySelector(".bd-sidebar-primary li.active > a.current");
+            const {top, bottom} = entry.getBoundingClientRect();
             return top >= 0 && bottom <= innerHeight;
         }""")
+
+
+def test_exercises_stand_below_their_notebook_in_the_sidebar(page, address, site):
+    page.set_viewport_size({"width": 1366, "height": 657})
+    entries = ".bd-links p:has-text('Notebooks') + ul > li"
+    for name in ("notebooks/04_build_unet", "notebooks/exercises/04_build_unet"):
+        page.goto(f"{address}/{name}.html")
+        assert page.locator(entries).count() == 12
+        shown = [link.inner_text() for link in page.locator(f"{entries} a").all() if link.is_visible()]
+        assert shown[3:5] == ["04 · Build U-Net", "Exercises"]
+        assert len(shown) == 13
+    assert page.locator(".bd-links li.current.active > a.current").inner_text() == "Exercises"
+    assert page.faults == []
+
+
+def test_what_one_types_into_the_search_is_not_under_the_magnifier_and_a_phone_needs_no_full_screen(page, address):
+    page.goto(f"{address}/search.html?q=Dice")
+    icon = page.locator("main .bd-search .fa-magnifying-glass").bounding_box()
+    field = page.locator("main .bd-search input")
+    padding = field.evaluate("input => parseFloat(getComputedStyle(input).paddingLeft)")
+    assert field.bounding_box()["x"] + padding >= icon["x"] + icon["width"]
+    assert page.is_visible("main .btn-fullscreen-button")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.is_hidden("main .btn-fullscreen-button")
 
 
 def tags(page: Path) -> dict[str, str]:
@@ -199,11 +224,14 @@ def test_solutions_are_folded_and_hidden_tests_stay_hidden(site):
     assert len(pages) == len(list((ROOT / "notebooks" / "exercises").glob("*.ipynb")))
     for page, text in pages.items():
         assert not re.search("(BEGIN|END) (SOLUTION|HIDDEN)", text)
+        assert "already shows" not in text, "there is no solution between marked lines here"
+        article = text.split("<article")[1]
+        assert article.count("Each solution is folded below its exercise.") == 1
         cells = nbformat.read(ROOT / "notebooks" / "exercises" / f"{page.stem}.ipynb", 4).cells
         parts = [cell.source.count("### BEGIN SOLUTION") for cell in cells if "### BEGIN SOLUTION" in cell.source]
         assert text.count("Show a solution") == len(parts)
         assert text.count('raise</span> <span class="ne">NotImplementedError') == sum(parts)
-        assert not re.search(r"<details[^>]*\bopen\b", text)
+        assert not re.search(r"<details[^>]*\bopen\b", article)
 
 
 def test_pictures_of_notebooks_keep_their_alt_texts(site):
