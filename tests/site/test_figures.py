@@ -23,7 +23,7 @@ def shown(page, address: str, name: str, pictures: str) -> list[list]:
 @pytest.mark.parametrize("width", [1400, 390])
 def test_figures_of_notebooks_keep_width_shape_and_readable_type(page, site, address, width):
     page.set_viewport_size({"width": width, "height": 900})
-    found = []
+    found = []  # tests/series/test_type.py counts with 762
     for path in NOTEBOOKS:
         name = path.relative_to(ROOT).with_suffix("").as_posix()
         if not (site / f"{name}.html").is_file():
@@ -36,7 +36,7 @@ def test_figures_of_notebooks_keep_width_shape_and_readable_type(page, site, add
             asked = look.get("width", natural)
             size = look["smallest_type"] * wide / asked
             assert alt == look["alt"]
-            if wide > column or wide > asked + 1 or (width == 1400 and wide < min(784, asked) - 1):
+            if wide > column or wide > asked + 1 or (width == 1400 and wide < min(762, asked) - 1):
                 found.append(f"{name}: {alt[:40]} is {wide:.0f} wide of {asked} in a column of {column:.0f}")
             if abs(high - wide * natural_height / natural) > 2:
                 found.append(f"{name}: {alt[:40]} is not as high as it should be")
@@ -50,5 +50,5 @@ def test_plots_of_the_results_page_fill_the_column(page, site, address):
     pictures = shown(page, address, "docs/results", "article img")
     assert len(pictures) == len(list((ROOT / "docs" / "results" / "plots").glob("*.png")))
     for wide, natural, _, _, column, alt in pictures:
-        assert 784 <= wide <= column, alt  # tests/series/test_type.py counts with 784
+        assert 762 <= wide <= column, alt
         assert natural >= 2 * wide, alt
