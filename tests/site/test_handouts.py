@@ -69,7 +69,7 @@ def test_a_printed_answer_stands_below_its_question_or_its_picture_and_a_long_on
     assert deck("42\n") == ["### First\n\n**Predict, then run.** What? <stdout>"]
     assert deck("42\n" * 9) == ["### First <stdout>"]
     assert deck("42\n" * 3, picture) == ["### First <image/png, stdout>"]
-    assert deck("42 " * 80, picture) == ["### First <image/png>", "### First <stdout>"]
+    assert deck("42 " * 110, picture) == ["### First <image/png>", "### First <stdout>"]
 
 
 def test_a_table_stands_below_the_words_that_point_at_it_or_alone():
@@ -86,20 +86,21 @@ def test_a_table_stands_below_the_words_that_point_at_it_or_alone():
     ]
 
 
-def test_marked_code_stands_below_the_words_that_point_at_it_or_after_the_question():
+def test_marked_code_stands_below_the_words_that_point_at_it_or_after_them():
     from tools.site.slides import make_deck
 
     marked = new_code_cell("total = 1 + 1", metadata={"tags": ["hide-output", "slide-code"]})
-    words, question = "## First\n\nRead the line.", "**Predict, then run.** What?"
     code = "```python\ntotal = 1 + 1\n```"
-    below = slides(make_deck(notebook(new_markdown_cell(words), marked)))[1:]
-    assert len(below) == 1
-    assert below[0].startswith(f"{words}\n\n<div")
-    assert code in below[0]
-    after = slides(make_deck(notebook(new_markdown_cell(f"{words}\n\n{question}"), marked)))[1:]
-    assert after[0] == f"{words}\n\n{question}"
-    assert after[1].startswith("### First\n\n<div")
-    assert code in after[1]
+    for words in ("## First\n\nRead the line.", f"## First\n\n{'word ' * 90}\n\n**Predict, then run.** What?"):
+        found = slides(make_deck(notebook(new_markdown_cell(words), marked)))[1:]
+        assert found[-1].startswith(f"{words}\n\n<div" if "Read" in words else "### First\n\n**Predict, then run.**")
+        assert found[-1].count(code) == 1
+        assert not [slide for slide in found[:-1] if code in slide]
+    long = new_code_cell("total += 1  # once more, and once more\n" * 15, metadata=marked.metadata)
+    words = f"## First\n\n{'word ' * 90}"
+    found = slides(make_deck(notebook(new_markdown_cell(words), long)))[1:]
+    assert found[0] == words.strip()
+    assert found[1].startswith("### First\n\n<div")
     unmarked = slides(make_deck(notebook(new_markdown_cell(words), new_code_cell("total = 1 + 1"))))
     assert not [slide for slide in unmarked if "total" in slide]
 

@@ -73,7 +73,7 @@ def make_deck(notebook: NotebookNode) -> NotebookNode:
             question = last.source.partition(f"\n\n{QUESTION}")[2]
             if CODE in cell.metadata.get("tags", []):
                 room = 560 - 45 * (len(last.source) // 75 + last.source.count("\n\n"))
-                if last.source.startswith("## ") and not question and _letters(cell.source, room) > 20:
+                if last.cell_type == "markdown" and "```" not in last.source and _letters(cell.source, room) > 20:
                     last.source += _code(cell.source, room)  # below the words that point at it
                 else:
                     cells.append(_prose(f"### {heading}{_code(cell.source, 550)}"))
@@ -138,7 +138,7 @@ def _answers(heading: str, cell: NotebookNode, question: str) -> list[NotebookNo
     if printed and question and "Checkpoint" not in printed:
         output = nbformat.v4.new_output("stream", text=printed)
         rows = sum(1 + len(line) // 75 for line in printed.splitlines())
-        if slides and rows <= 3:
+        if slides and rows <= 4:
             slides[-1][1].append(output)
         else:
             again = f"\n\n{QUESTION}{question}" if not slides and rows <= 8 else ""
