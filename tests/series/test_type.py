@@ -1,7 +1,7 @@
 """No figure has type too small to read on a page of the book, and every figure is fine enough for sharp screens.
 
-At a window of 1400 pixels the book's column is 784 wide, of a folded output 762 (tests/site/test_figures.py measures it).
-A wider figure gets narrower, and its type smaller.
+At a window of 1400 pixels the book's column is 784 wide, 762 in a folded output: tests/site/test_figures.py measures
+it. A wider figure gets narrower, and its type smaller.
 """
 
 import base64
