@@ -155,11 +155,11 @@ def _check_picture(picture: np.ndarray) -> None:
         check_probability(picture)
 
 
-def show(figure: Figure, alt: str, display_id: str | None = None) -> None:
+def show(figure: Figure, alt: str, **place: object) -> None:
     """Display `figure` in a notebook, with the text `alt` for people who cannot see it, and close it.
 
-    It is shown 100 pixels wide for each inch and drawn finer, for sharp screens. With `display_id` it replaces what
-    IPython's `display(..., display_id=display_id)` has shown.
+    It is shown 100 pixels wide for each inch and drawn finer, for sharp screens. `place` is what IPython's `display`
+    takes: `display_id="a"`, and later `display_id="a", update=True` to put another figure in its place.
     """
     from IPython.display import display
 
@@ -169,7 +169,6 @@ def show(figure: Figure, alt: str, display_id: str | None = None) -> None:
     plt.close(figure)
     # As IPython's `Image(alt=...)` does it, which IPython 7, Colab's, does not know yet.
     png, words = base64.b64encode(buffer.getvalue()).decode(), "<IPython.core.display.Image object>"
-    place = {"display_id": display_id, "update": True} if display_id else {}
     display({"image/png": png, "text/plain": words}, metadata={"image/png": look}, raw=True, **place)
 
 

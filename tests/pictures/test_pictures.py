@@ -94,7 +94,7 @@ def test_a_figure_without_pictures_is_drawn_finer(monkeypatch):
 def test_a_figure_can_take_the_place_of_what_was_shown(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda thing, **options: shown.append(options))
-    show(picture_grid([PHOTO], ["photo"]), "a photo", "place")
+    show(picture_grid([PHOTO], ["photo"]), "a photo", display_id="place", update=True)
     assert (shown[0]["display_id"], shown[0]["update"]) == ("place", True)
 
 
