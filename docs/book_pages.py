@@ -65,6 +65,9 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
             )
         cells.extend([cell] if cell.cell_type == "markdown" else code_cells(cell))
     if folder.name == "notebooks":
+        title, promise, rest = cells[0].source.split("\n\n", 2)
+        first = card(notebook, PurePosixPath(page).name, Path(app.config.html_static_path[1]) / "cards")
+        cells[0].source = "\n\n".join([title, first.replace("<img", '<img class="first-picture"'), promise, rest])
         exercises = f"```{{toctree}}\n:hidden:\n\nExercises <exercises/{PurePosixPath(page).name}>\n```"
         cells.append(nbformat.v4.new_markdown_cell(exercises))
     notebook.cells = cells
@@ -73,25 +76,30 @@ def change_source(app: Sphinx, page: str, source: list[str]) -> None:
 
 def cards(root: Path, pictures: Path) -> str:
     """HTML with a card for each notebook: picture, title, promise, minutes. The pictures are written to a folder."""
-    pictures.mkdir(exist_ok=True)
     parts = []
     for path in sorted((root / "notebooks").glob("[01]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         title, promise = notebook.cells[0].source.split("\n\n")[:2]
         minutes = re.search(r"\*\*Time\*\* (\d+) minutes", notebook.cells[0].source)[1]
-        picture = ""
-        if first := first_picture(notebook):
-            image = Image.open(io.BytesIO(first)).convert("RGB")
-            image.thumbnail((560, 560), Image.Resampling.LANCZOS)
-            image.save(pictures / f"{path.stem}.jpg", quality=80, optimize=True)
-            size = f'width="{image.width}" height="{image.height}"'
-            picture = f'<img src="../_static/cards/{path.stem}.jpg" alt="" loading="lazy" {size}>'
+        picture = card(notebook, path.stem, pictures)
         promise = html.escape(re.sub(r"[`*]", "", promise).replace("\n", " "))
         parts.append(
             f'<a href="../notebooks/{path.stem}.html">{picture}<strong>{html.escape(title.lstrip("# "))}</strong>'
             f"<span>{promise}</span><small>{minutes} minutes to read</small></a>"
         )
     return '<div class="cards">\n' + "\n".join(parts) + "\n</div>"
+
+
+def card(notebook: nbformat.NotebookNode, name: str, pictures: Path) -> str:
+    """The notebook's first picture, made small, as HTML; its file is written to the folder `pictures`."""
+    pictures.mkdir(exist_ok=True)
+    if not (first := first_picture(notebook)):
+        return ""
+    image = Image.open(io.BytesIO(first)).convert("RGB")
+    image.thumbnail((560, 560), Image.Resampling.LANCZOS)
+    image.save(pictures / f"{name}.jpg", quality=80, optimize=True)
+    size = f'width="{image.width}" height="{image.height}"'
+    return f'<img src="../_static/cards/{name}.jpg" alt="" loading="lazy" {size}>'
 
 
 def draw_curve(counts: Path) -> str:
@@ -142,11 +150,13 @@ def code_cells(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
         return [cell, solution]
     if "CARVANA_REPOSITORY" in cell.source:
         fold(cell, "the set-up cell")
+    if "hide-output" in cell.metadata.get("tags", []):
+        fold(cell, "what comes out", "hide-output")
     return [cell]
 
 
-def fold(cell: nbformat.NotebookNode, what: str) -> None:
-    cell.metadata["tags"] = ["hide-input"]
+def fold(cell: nbformat.NotebookNode, what: str, tag: str = "hide-input") -> None:
+    cell.metadata["tags"] = [tag]
     cell.metadata["mystnb"] = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
 
 

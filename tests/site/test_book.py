@@ -185,6 +185,16 @@ def test_a_shared_link_has_title_description_and_picture(site):
         assert Image.open(picture).width >= 1000
 
 
+def test_a_notebook_opens_with_its_first_picture_and_says_what_is_folded(site):
+    for path in sorted((ROOT / "notebooks").glob("[01]*.ipynb")):
+        text = (site / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        first = re.search(r'<h1>.*?<img class="first-picture" src="\.\./([^"]+)".*?You will learn', text, re.DOTALL)
+        assert Image.open(site / first[1]).width <= 560
+        tags = [cell.metadata.get("tags", []) for cell in nbformat.read(path, 4).cells]
+        assert text.count("Show what comes out") == sum("hide-output" in tag for tag in tags) > 0
+        assert text.count("Show the code") == sum("hide-input" in tag for tag in tags)
+
+
 def test_a_page_that_is_gone_leads_on_from_any_depth(site):
     text = (site / "404.html").read_text(encoding="utf-8")
     targets = re.findall(r'href="(?!data:)([^"]+)"', text)
