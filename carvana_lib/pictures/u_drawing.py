@@ -82,7 +82,7 @@ def _draw_box(axis: Axes, shown: torch.Tensor, left: float, middle: float, colou
         axis.add_patch(Rectangle((left + number * stripe, box.y0), stripe, height, color=colour, linewidth=0.6))
     end, gap, side = (1, 2, "bottom") if above else (0, -2, "top")
     place = {"xytext": (0, gap), "textcoords": "offset points", "va": side, "ha": "center", "fontsize": 9.5}
-    axis.annotate(f"$\\bf{{{channels}}}$\n{height}x{width}", box.p0 + box.size * (0.5, end), **place)
+    axis.annotate(f"$\\bf{{{channels}}}$\n{width}x{height}", box.p0 + box.size * (0.5, end), **place)
     return box
 
 
