@@ -27,10 +27,10 @@ def photo(net, size):
 
 
 def labels(axis):
-    """Channels, height and width beside each box, in the order in which they were drawn."""
+    """Channels, height and width of each box, in the order in which they were drawn; the label says width x height."""
     texts = [text.get_text() for text in axis.texts if text.get_text()]
     rows = [text.replace("$\\bf{", "").replace("}$\n", "x").split("x") for text in texts]
-    return [tuple(map(int, row)) for row in rows]
+    return [(int(channels), int(height), int(width)) for channels, width, height in rows]
 
 
 def test_the_labels_are_the_shapes_that_hooks_see(net_and_size):
