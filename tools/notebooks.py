@@ -75,7 +75,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         for output in cell.get("outputs", []):
             # Its kernel has ended: JupyterLab would show an error instead of the tool's still picture.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    title = {"title": notebook.metadata.title} if "title" in notebook.metadata else {}  # of the page that Voila makes
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, **title})
 
 
 def address() -> str:
