@@ -9,7 +9,9 @@ def test_a_run_leaves_outputs_and_the_title_and_nothing_else():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "a tool"}
     cell = new_code_cell("1", metadata={"execution": {"iopub.status.idle": "now"}, "tags": ["hide-output"]})
     cell.outputs = [new_output("display_data", view, metadata={"image/png": {"alt": "a"}})]
-    notebook = new_notebook(cells=[cell], metadata={"title": "Tune", "widgets": {}, "language_info": {"version": "3"}})
+    notebook = new_notebook(
+        cells=[cell], metadata={"title": "Tune", "widgets": {}, "language_info": {"name": "python", "version": "3"}}
+    )
     clean(notebook)
     assert cell.metadata == {"tags": ["hide-output"]}
     assert cell.outputs[0].data == {"text/plain": "a tool"}
