@@ -195,6 +195,12 @@ def test_a_notebook_opens_with_its_first_picture_and_says_what_is_folded(site):
         assert text.count("Show the code") == sum("hide-input" in tag for tag in tags)
 
 
+def test_no_page_of_the_library_prints_the_numbers_of_an_array(site):
+    found = sorted((site / "docs" / "api").glob("*.html"))
+    assert len(found) > 5
+    assert [page.name for page in found if "array([[" in page.read_text(encoding="utf-8")] == []
+
+
 def test_a_page_that_is_gone_leads_on_from_any_depth(site):
     text = (site / "404.html").read_text(encoding="utf-8")
     targets = re.findall(r'href="(?!data:)([^"]+)"', text)
