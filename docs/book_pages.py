@@ -203,7 +203,6 @@ def write_front_pages(app: Sphinx, error: Exception | None) -> None:
         "og:url": home,
     }
     start = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    start += '<meta name="color-scheme" content="light dark">'
     tags = "".join(f'<meta property="{name}" content="{html.escape(text)}">' for name, text in preview.items())
     (out / "index.html").write_text(
         f'{start}<title>U-Net on Carvana</title>{tags}<link rel="icon" href="_static/favicon.svg">'
