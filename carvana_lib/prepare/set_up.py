@@ -49,7 +49,8 @@ def set_up() -> None:
 def add_packages(extra: str) -> None:
     """Install those packages of an optional part of the project, such as "onnx", that are missing, or say why not.
 
-    It prints nothing if all are there. An installed library brings no list of them: then nothing happens.
+    It prints nothing if all are there. An installed library brings no list of them: then nothing happens. An `extra`
+    that pyproject.toml does not name raises a KeyError.
     """
     if project := _project():
         missing, remarks = needs(project["optional-dependencies"][extra])
